@@ -1,0 +1,1 @@
+"""How a Vedette process behaves: settings, life cycle, health, errors, deadlines, traces, logs."""

@@ -1,0 +1,60 @@
+"""Every span name and attribute key that Vedette emits, in one place.
+
+The `rpc.*` keys follow OpenTelemetry semantic conventions 1.44 (release candidate), which rename
+`rpc.response.status_code` to `rpc.status_code` in the version after; both are emitted.
+The `gen_ai.*` keys are those of opentelemetry-util-genai 1.3b0 (development status).
+`vedette.*` is our own namespace.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+RPC_SYSTEM: Final = "rpc.system.name"
+RPC_METHOD: Final = "rpc.method"
+RPC_RESPONSE_STATUS_CODE: Final = "rpc.response.status_code"
+RPC_STATUS_CODE: Final = "rpc.status_code"
+SERVER_ADDRESS: Final = "server.address"
+ERROR_TYPE: Final = "error.type"
+
+GEN_AI_OPERATION: Final = "gen_ai.operation.name"
+GEN_AI_PROVIDER: Final = "gen_ai.provider.name"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+GEN_AI_REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+
+REQUEST_ID: Final = "vedette.request_id"
+TENANT: Final = "vedette.tenant"
+ERROR_REASON: Final = "vedette.error.reason"
+CACHED_TOKENS: Final = "vedette.cached_tokens"
+FINISH_REASON: Final = "vedette.finish_reason"
+POLICY_DIGEST: Final = "vedette.policy.digest"
+RELEASED_CHARS: Final = "vedette.released_chars"
+SCANNED_CHARS: Final = "vedette.scanned_chars"
+
+GUARD_DIRECTION: Final = "vedette.guard.direction"
+GUARD_ACTION: Final = "vedette.guard.action"
+GUARD_DETECTOR: Final = "vedette.guard.detector"
+GUARD_STATE: Final = "vedette.guard.state"
+GUARD_SCORE: Final = "vedette.guard.score"
+GUARD_FINDINGS: Final = "vedette.guard.findings"
+GUARD_CATEGORIES: Final = "vedette.guard.categories"
+
+STEP_OUTCOME: Final = "vedette.step.outcome"
+
+SPAN_DETECTOR: Final = "detect {detector}"
+SPAN_QUEUE: Final = "queue"
+SPAN_PREFILL: Final = "prefill"
+SPAN_DECODE: Final = "decode"
+
+WASTED_TOKENS: Final = "vedette.speculation.wasted_tokens"
+DEGRADED_PART: Final = "vedette.degraded.part"
+DEGRADED_MODE: Final = "vedette.degraded.mode"
+
+EVENT_DEGRADED: Final = "degraded"
+EVENT_FIRST_TOKEN: Final = "first_token"  # noqa: S105 - not a password
+EVENT_CANCELLED: Final = "cancelled"

@@ -1,0 +1,93 @@
+"""Spans leave the process through here: to files on disk, to a collector, or to both."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from opentelemetry.exporter.otlp.json.file.trace_exporter import FileSpanExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Status, StatusCode, Tracer
+
+from servicekit import names
+from servicekit.tracefiles import TraceFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import Span
+
+    from servicekit.settings import ServiceSettings
+
+__all__ = ["QuietTracer", "Telemetry"]
+
+# Short, so that `vedette trace` finds a request a moment after it ended.
+_EXPORT_EVERY_MS = 200
+
+
+class Telemetry:
+    """The span pipeline of one process.
+
+    Raises:
+        OSError: if the folder for span files cannot be written.
+    """
+
+    def __init__(self, *, service: str, version: str, settings: ServiceSettings) -> None:
+        """Open the exporters that the settings name; none named, spans still carry context."""
+        resource = Resource.create({"service.name": service, "service.version": version})
+        self._provider = TracerProvider(resource=resource)
+        for exporter in _exporters(service, settings):
+            self._provider.add_span_processor(
+                BatchSpanProcessor(exporter, schedule_delay_millis=_EXPORT_EVERY_MS)
+            )
+        self.tracer: Tracer = QuietTracer(self._provider.get_tracer("vedette"))
+
+    def close(self) -> None:
+        """Export what is left; blocks until it is written or given up."""
+        self._provider.shutdown()
+
+
+class QuietTracer(Tracer):
+    """A tracer whose spans never record an exception: its text may quote a prompt.
+
+    A span left by an exception is marked as an error with the exception's type.
+    """
+
+    def __init__(self, tracer: Tracer) -> None:
+        """Make spans with this tracer."""
+        self._tracer = tracer
+
+    def start_span(self, name: str, *args: Any, **kwargs: Any) -> Span:
+        """As the API's, with `record_exception` and `set_status_on_exception` off."""
+        kwargs.update(record_exception=False, set_status_on_exception=False)
+        return self._tracer.start_span(name, *args, **kwargs)
+
+    @contextmanager
+    def start_as_current_span(  # type: ignore[override]
+        self, name: str, *args: Any, **kwargs: Any
+    ) -> Iterator[Span]:
+        """As the API's, for use around awaits and never around a yield."""
+        kwargs.update(record_exception=False, set_status_on_exception=False)
+        with self._tracer.start_as_current_span(name, *args, **kwargs) as span:
+            try:
+                yield span
+            except Exception as error:
+                span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+                span.set_status(Status(StatusCode.ERROR))
+                raise
+
+
+def _exporters(service: str, settings: ServiceSettings) -> list[SpanExporter]:
+    exporters: list[SpanExporter] = []
+    if settings.trace_dir is not None:
+        files = TraceFiles(
+            settings.trace_dir, service=service, max_bytes=settings.trace_dir_max_bytes
+        )
+        exporters.append(FileSpanExporter(stream=cast("IO[str]", files)))
+    if settings.otlp_endpoint is not None:
+        exporters.append(OTLPSpanExporter(endpoint=settings.otlp_endpoint))
+    return exporters
