@@ -1,0 +1,51 @@
+"""What a request's parameters do to the logits before a token is chosen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inference.engine.sequence import Sequence
+
+__all__ = ["apply"]
+
+
+def apply(logits: Tensor, sequence: Sequence, end_ids: frozenset[int]) -> None:
+    """Adjust one line of logits in place: penalties, bias, no end too early.
+
+    Where a constraint allows nothing but the end, it goes before the least length.
+    """
+    sampling = sequence.request.sampling
+    if sampling.repetition_penalty != 1:
+        _discourage_repetition(logits, sequence.tokens, sampling.repetition_penalty)
+    if sampling.presence_penalty or sampling.frequency_penalty:
+        counts = Counter(sequence.tokens[len(sequence.request.prompt) :])
+        if counts:
+            amounts = [
+                sampling.presence_penalty + sampling.frequency_penalty * n for n in counts.values()
+            ]
+            _add(logits, list(counts), [-amount for amount in amounts])
+    if sampling.logit_bias:
+        tokens, biases = zip(*sampling.logit_bias, strict=True)
+        _add(logits, list(tokens), list(biases))
+    guide = sequence.request.guide
+    if guide is not None:
+        guide.apply(logits)
+    elif sequence.num_generated < sampling.min_new_tokens:
+        logits[list(end_ids | sampling.stop_token_ids)] = -torch.inf
+
+
+def _discourage_repetition(logits: Tensor, tokens: list[int], penalty: float) -> None:
+    seen = torch.tensor(sorted(set(tokens)), device=logits.device)
+    values = logits[seen]
+    logits[seen] = torch.where(values > 0, values / penalty, values * penalty)
+
+
+def _add(logits: Tensor, tokens: list[int], amounts: list[float]) -> None:
+    index = torch.tensor(tokens, device=logits.device)
+    logits[index] += torch.tensor(amounts, dtype=logits.dtype, device=logits.device)
