@@ -1,0 +1,21 @@
+"""Runs guardrails: `python -m guardrails`, or `python -m guardrails check` on texts."""
+# ruff: noqa: PLC0415 - each command loads only what it needs
+
+from __future__ import annotations
+
+import sys
+
+
+def _main() -> int:
+    if sys.argv[1:2] == ["check"]:
+        from guardrails import check
+
+        return check.main(sys.argv[2:])
+    from guardrails.app import GuardrailsApp
+    from guardrails.settings import GuardrailsSettings
+    from servicekit.process import main
+
+    return main(GuardrailsSettings, GuardrailsApp)
+
+
+sys.exit(_main())

@@ -1,0 +1,156 @@
+"""The composition root: the only place that knows what guardrails is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, ClassVar
+
+from guardrails.admission import Admission
+from guardrails.checking import Checker
+from guardrails.classifier import MODEL_FOLDER, ModelError, classifier
+from guardrails.detectors import builtin
+from guardrails.observing import Observer
+from guardrails.policy import PolicyError, PolicyStore
+from guardrails.pseudonyms import MemoryVault, RedisVault
+from guardrails.service import GuardrailsService
+from servicekit.process import StartupError
+from vedette.guardrails.v1 import guardrails_pb2_grpc as stubs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import grpc
+
+    from guardrails.checking import Judge
+    from guardrails.lanes import Detector
+    from guardrails.pseudonyms import Vault
+    from guardrails.settings import GuardrailsSettings
+    from servicekit.process import Kit
+
+__all__ = ["GuardrailsApp"]
+
+
+class GuardrailsApp:
+    """Guardrails as a process runs it."""
+
+    service_names: ClassVar[tuple[str, ...]] = ("vedette.guardrails.v1.GuardrailsService",)
+
+    def __init__(
+        self,
+        settings: GuardrailsSettings,
+        kit: Kit,
+        *,
+        detectors: Iterable[Detector] | None = None,
+        judges: Mapping[str, Judge] | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            settings: what the operator set.
+            kit: what the process gives.
+            detectors: instead of the built-in ones.
+            judges: what answers the questions of detectors that need to be awaited.
+
+        Raises:
+            StartupError: with every mistake in the policies.
+        """
+        self._reload_every_s = settings.reload_every_s
+        self._log = kit.log
+        self._classifier = classifier(
+            settings.classifier_dir or MODEL_FOLDER, workers=settings.classifier_threads
+        )
+        usual = (*builtin(), *self._classifier.detectors)
+        self._store = _store(settings, usual if detectors is None else detectors)
+        secret = settings.secret.get_secret_value().encode() if settings.secret else os.urandom(32)
+        self._vault = _vault(settings, secret)
+        self._service = GuardrailsService(
+            admission=Admission(
+                store=self._store,
+                max_text_chars=settings.max_text_chars,
+                max_segments=settings.max_segments,
+            ),
+            checker=Checker(
+                judges=self._classifier.judges | dict(judges or {}),
+                vault=self._vault,
+                secret=secret,
+            ),
+            store=self._store,
+            observer=Observer(kit.tracer),
+        )
+        self._policies = kit.health.component("policies")
+        self._model = kit.health.component("classifier")
+        self._reloading: asyncio.Task[None] | None = None
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add the servicer."""
+        stubs.add_GuardrailsServiceServicer_to_server(self._service, server)
+
+    async def start(self) -> None:
+        """Follow the policy files from now on."""
+        for policy in self._store.all():
+            self._log.info("policy.loaded", policy=policy.name, digest=policy.digest)
+        self._policies.set(True)
+        await self._load_classifier()
+        self._reloading = asyncio.create_task(self._follow_files())
+
+    async def close(self) -> None:
+        """Stop following the files, let go of the vault."""
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.wait({self._reloading})
+        self._classifier.judge.close()
+        await self._vault.close()
+
+    async def _load_classifier(self) -> None:
+        """Load the model. Without it the service answers, and policies decide what that means."""
+        try:
+            await self._classifier.load()
+        except ModelError as error:
+            self._log.error("classifier.unusable", reason=str(error))
+        self._model.set(self._classifier.loaded or not self._needs_classifier())
+
+    def _needs_classifier(self) -> bool:
+        """Whether some policy blocks what the classifier cannot judge."""
+        names = self._classifier.judges.keys()
+        return any(policy.blocks_without(names) for policy in self._store.all())
+
+    async def _follow_files(self) -> None:
+        while True:
+            await asyncio.sleep(self._reload_every_s)
+            self.reload()
+
+    def reload(self) -> None:
+        """Look at the policy files once; what cannot be read changes nothing and is logged."""
+        reload = self._store.refresh()
+        if reload is None:
+            return
+        if reload.refusal is not None:
+            self._log.error("policy.refused", mistakes=list(reload.refusal.mistakes))
+        else:
+            self._log.info("policy.reloaded", digests=dict(reload.digests))
+            self._model.set(self._classifier.loaded or not self._needs_classifier())
+
+
+def _vault(settings: GuardrailsSettings, secret: bytes) -> Vault:
+    if settings.redis_url is None:
+        return MemoryVault(ttl_s=settings.pseudonym_ttl_s)
+    if settings.secret is None:
+        raise StartupError(
+            "VEDETTE_GUARDRAILS_REDIS_URL needs VEDETTE_GUARDRAILS_SECRET: replicas that share a "
+            "vault share its key; set at least 16 random characters"
+        )
+    return RedisVault(
+        url=settings.redis_url.get_secret_value(), secret=secret, ttl_s=settings.pseudonym_ttl_s
+    )
+
+
+def _store(settings: GuardrailsSettings, detectors: Iterable[Detector]) -> PolicyStore:
+    try:
+        return PolicyStore(
+            folder=settings.policies_dir,
+            default_name=settings.default_policy,
+            detectors={detector.name: detector for detector in detectors},
+        )
+    except PolicyError as error:
+        raise StartupError(str(error)) from error

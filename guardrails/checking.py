@@ -1,0 +1,260 @@
+"""Drives a window: feeds it in slices, asks the judges, keeps the event loop free."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from .findings import Action, Direction, Execution, ExecutionState, Finding, Role
+from .pseudonyms import Placeholders, Restorer
+from .redaction import Redactor
+from .surroundings import Surroundings, Text
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Mapping,
+        Sequence,
+    )
+
+    from .attestation import Attestation
+    from .lanes import Question
+    from .policy.compiled import CompiledPolicy
+    from .pseudonyms import Scope, Vault
+    from .window import GuardWindow, Release
+
+__all__ = ["CheckedText", "Checker", "Judge", "StreamedCheck", "summed_up"]
+
+# What is scanned between two chances for other requests. Prose goes fast in long slices; a slice
+# that took long makes the next one shorter. The result does not depend on it.
+_FIRST_SLICE_CHARS: Final = 8_192
+_SHORTEST_SLICE_CHARS: Final = 1_024
+_LONGEST_SLICE_CHARS: Final = 65_536
+_SLICE_S: Final = 0.01
+
+
+_NOWHERE: Final = Surroundings()
+
+
+class _Keep(Protocol):
+    def __call__(self, values: Mapping[str, str], /) -> Awaitable[None]: ...
+
+
+class Judge(Protocol):
+    """A detector's slow half, awaited outside the window."""
+
+    async def judge(self, text: str) -> Mapping[str, float]:
+        """Score one stretch of text by category."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedText:
+    """What became of a text."""
+
+    text: str
+    findings: tuple[Finding, ...]
+    action: Action
+    executions: tuple[Execution, ...]
+    attestation: Attestation
+
+
+class Checker:
+    """Checks texts against a policy, whole or as they arrive."""
+
+    def __init__(
+        self,
+        *,
+        judges: Mapping[str, Judge] | None = None,
+        vault: Vault | None = None,
+        secret: bytes = b"",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            judges: who answers the questions of a detector, by its name.
+            vault: where values behind placeholders are kept; without one, pseudonyms are masks.
+            secret: the key of hashes and placeholders.
+            clock: seconds that only grow.
+        """
+        self._judges = dict(judges or {})
+        self._vault = vault
+        self._secret = secret
+        self._clock = clock
+
+    async def open(
+        self,
+        policy: CompiledPolicy,
+        *,
+        direction: Direction,
+        role: Role,
+        surroundings: Surroundings,
+    ) -> StreamedCheck:
+        """Begin a text that arrives in pieces.
+
+        Raises:
+            VaultDown: if values are to be restored and cannot be read.
+        """
+        scope, vault = surroundings.scope, self._vault
+        placeholders, restorer, keep = None, None, None
+        if vault is not None and scope is not None:
+            if policy.pseudonymizes(direction):
+                placeholders = Placeholders(secret=self._secret, scope=scope)
+                keep = functools.partial(vault.keep, scope)
+            if direction is Direction.OUTPUT and policy.restores_output:
+                restorer = Restorer(await vault.values(scope))
+        window = policy.open(
+            direction=direction,
+            role=role,
+            clock=self._clock,
+            surroundings=surroundings,
+            redactor=Redactor(
+                secret=self._secret, tenant=surroundings.tenant, placeholders=placeholders
+            ),
+            restorer=restorer,
+        )
+        return StreamedCheck(window, judges=self._judges, keep=keep, clock=self._clock)
+
+    async def restore(self, text: str, scope: Scope) -> tuple[str, int]:
+        """Put values back for the placeholders in a text; also, how many were put back.
+
+        Raises:
+            VaultDown: if the values cannot be read.
+        """
+        values = {} if self._vault is None else await self._vault.values(scope)
+        restorer = Restorer(values)
+        return restorer.push(text) + restorer.flush(), restorer.restored
+
+    async def check(
+        self,
+        policy: CompiledPolicy,
+        text: Text,
+        *,
+        direction: Direction,
+        surroundings: Surroundings = _NOWHERE,
+    ) -> CheckedText:
+        """Check a whole text: the same as a stream of one piece."""
+        streamed = await self.open(
+            policy, direction=direction, role=text.role, surroundings=surroundings
+        )
+        releases = [release async for release in streamed.run(_one(text.text))]
+        window = streamed.window
+        return CheckedText(
+            text="".join(release.text for release in releases),
+            findings=tuple(finding for release in releases for finding in release.findings),
+            action=window.action,
+            executions=window.executions,
+            attestation=window.attest(),
+        )
+
+
+class StreamedCheck:
+    """One text on its way through a window."""
+
+    def __init__(
+        self,
+        window: GuardWindow,
+        *,
+        judges: Mapping[str, Judge],
+        keep: _Keep | None,
+        clock: Callable[[], float],
+    ) -> None:
+        """Feed this window; `keep` stores the values behind placeholders before any release."""
+        self._keep = keep
+        self._slice_chars = _FIRST_SLICE_CHARS
+        self.window = window
+        self._judges = judges
+        self._clock = clock
+
+    async def run(self, pieces: AsyncIterator[str]) -> AsyncGenerator[Release]:
+        """Check the pieces as they come, and their end; yields what they release.
+
+        After a block it ends without asking for another piece.
+
+        Raises:
+            VaultDown, VaultConflict: if a value behind a placeholder cannot be kept.
+        """
+        async for release in self._released(pieces):
+            if self._keep is not None and (fresh := self.window.fresh_placeholders()):
+                await self._keep(fresh)
+            yield release
+
+    async def _released(self, pieces: AsyncIterator[str]) -> AsyncGenerator[Release]:
+        async for piece in pieces:
+            begin = 0
+            while begin < len(piece):
+                if begin:
+                    await asyncio.sleep(0)
+                end = begin + self._slice_chars
+                yield self._timed_push(piece[begin:end])
+                begin = end
+                async for release in self._answered():
+                    yield release
+                if self.window.end is not None:
+                    return
+        yield self.window.finish()
+        async for release in self._answered():
+            yield release
+
+    def _timed_push(self, piece: str) -> Release:
+        started_s = self._clock()
+        release = self.window.push(piece)
+        took_s = self._clock() - started_s
+        if took_s > _SLICE_S:
+            self._slice_chars = max(_SHORTEST_SLICE_CHARS, self._slice_chars // 2)
+        elif took_s < _SLICE_S / 4 and len(piece) == self._slice_chars:
+            self._slice_chars = min(_LONGEST_SLICE_CHARS, self._slice_chars * 2)
+        return release
+
+    async def _answered(self) -> AsyncGenerator[Release]:
+        # Detectors of one judge ask about the same stretches: it answers once for all of them.
+        while questions := self.window.pending():
+            answers: dict[tuple[int, str], Mapping[str, float]] = {}
+            for question in questions:
+                yield await self._ask(question, answers)
+
+    async def _ask(
+        self, question: Question, answers: dict[tuple[int, str], Mapping[str, float]]
+    ) -> Release:
+        timeout_s = self.window.timeout_s(question.detector)
+        started_s = self._clock()
+        try:
+            judge = self._judges[question.detector]
+            key = id(judge), question.text
+            if key not in answers:
+                async with asyncio.timeout(timeout_s):
+                    answers[key] = await judge.judge(question.text)
+        except TimeoutError:
+            return self.window.fail(question.detector, ExecutionState.TIMED_OUT)
+        except Exception:  # noqa: BLE001 - whatever a judge raises, it did not answer
+            return self.window.fail(question.detector, ExecutionState.FAILED)
+        return self.window.resolve(question, answers[key], busy_s=self._clock() - started_s)
+
+
+async def _one(text: str) -> AsyncIterator[str]:
+    yield text
+
+
+def summed_up(executions: Sequence[tuple[Execution, ...]]) -> tuple[Execution, ...]:
+    """One execution a detector over several texts: worst state, highest score, total time."""
+    total: dict[str, Execution] = {}
+    for execution in (each for group in executions for each in group):
+        known = total.get(execution.detector)
+        total[execution.detector] = execution if known is None else _added(known, execution)
+    return tuple(total[name] for name in sorted(total))
+
+
+def _added(one: Execution, other: Execution) -> Execution:
+    return Execution(
+        detector=one.detector,
+        version=one.version,
+        state=max(one.state, other.state),
+        score=max(one.score, other.score),
+        busy_s=one.busy_s + other.busy_s,
+    )

@@ -1,0 +1,30 @@
+"""The built-in detectors. Each module opens with what it covers and what it does not."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from guardrails.classifier import classifier
+
+from . import injection, moderation, pii, secrets
+from .leak import LeakDetector
+from .rules import RuleDetector
+
+if TYPE_CHECKING:
+    from guardrails.lanes import Detector
+
+__all__ = ["RuleDetector", "builtin"]
+
+
+@functools.cache
+def builtin() -> tuple[Detector, ...]:
+    """The detectors that need nothing but this package; compiled once, at the first call."""
+    return (
+        LeakDetector(),
+        injection.detector(),
+        moderation.detector(),
+        pii.detector(),
+        secrets.detector(),
+        *classifier().detectors,
+    )

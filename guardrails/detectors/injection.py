@@ -1,0 +1,140 @@
+"""Attempts to take over the model: orders against its instructions, jailbreaks, forged turns.
+
+Covered, in English: orders to ignore, forget or override instructions, rules or guidelines;
+orders to reveal the system prompt; well-known jailbreak personas; switching safety off; forged
+chat markup and forged system turns. The first of these also in German, French, Spanish, Italian
+and Portuguese.
+Not covered: paraphrase without these words, bare orders planted in documents, social engineering,
+other languages, and anything encoded. Rules are the first tier; they are exact and explainable,
+and a determined attacker walks around them.
+"""
+
+from __future__ import annotations
+
+from guardrails.normalise import FOLDED
+from guardrails.rules import Rule
+
+from .rules import RuleDetector
+
+__all__ = ["detector"]
+
+# Between two words of a phrase: spaces, line ends, light punctuation.
+_GAP = r"[\s,;:*_\"'-]{1,6}"
+
+_DISREGARD = (
+    "ignore|disregard|forget|override|bypass|neglect|abandon|drop|discard|skip|"
+    "do not follow|don'?t follow|stop following|pay no attention to"
+)
+_EARLIER = (
+    "previous|prior|above|earlier|preceding|foregoing|existing|initial|original|current|"
+    "system|developer|safety|aforementioned|past|former|these|those|your|my|any|all|the|of|and|"
+    "other|set|list|entire|every|given|you(?:'?ve| have)? (?:been given|received|got)"
+)
+_ORDERS = (
+    "instructions?|directions?|directives?|guidelines?|rules|prompts?|programming|constraints|"
+    "restrictions|commands?|orders|policies|training|context|guardrails|safeguards|filters?"
+)
+
+
+def detector() -> RuleDetector:
+    """The first tier against injection."""
+    return RuleDetector("injection", _RULES, view=FOLDED)
+
+
+def _rule(name: str, pattern: str, *, score: float = 0.9) -> Rule:
+    return Rule(
+        id=f"injection.{name}",
+        category="INJECTION",
+        pattern=rf"(?<!\w)(?:{pattern})(?!\w)",
+        score=score,
+    )
+
+
+_RULES = (
+    _rule(
+        "override",
+        rf"(?:{_DISREGARD}){_GAP}(?:(?:{_EARLIER}){_GAP}){{1,6}}(?:{_ORDERS})",
+    ),
+    _rule(
+        "override_everything",
+        rf"(?:ignore|disregard|forget){_GAP}(?:everything|anything|all|whatever){_GAP}"
+        rf"(?:(?:that|which|was|is|has|have|been|i|we|you|they|were|are|ve){_GAP}){{0,4}}"
+        r"(?:above|before(?! (?:noon|lunch|dinner))|said|told|instructed|written|prior|learned)",
+    ),
+    _rule(
+        "override_multilingual",
+        r"(?:ignorier\w{0,3}|vergiss|vergessen sie|missachte\w{0,2}|ignore[zr]?|oublie[zr]?|ignora"
+        r"|ignor[ae][dn]?|olvid[ae][dn]?|dimentica\w{0,2}|esqueca)"
+        rf"{_GAP}(?:(?:alle|deine|ihre|die|samtliche|bisherigen|vorherigen|vorigen|obigen|toutes?"
+        r"|tous|les|vos|tes|todas?|todos?|las|los|tus|sus|tutte|le|tue|as|os|suas|seus|anteriores"
+        rf"|precedentes?|precedenti){_GAP}){{1,4}}"
+        r"(?:anweisungen|regeln|vorgaben|befehle|instruktionen|instructions|consignes|regles"
+        r"|instrucciones|reglas|ordenes|istruzioni|regole|instrucoes|regras)",
+    ),
+    _rule(
+        "reveal_prompt",
+        r"(?:reveal|show|print|repeat|output|display|leak|disclose|expose|dump|recite|tell"
+        rf"|give|write(?: out)?){_GAP}"
+        rf"(?:(?:me|us|back|out|to|the|your|all|of|full|entire|exact|complete|hidden|secret){_GAP})"
+        rf"{{1,6}}(?:system{_GAP}(?:prompt|message|instructions)|initial{_GAP}(?:prompt|instructions)"
+        rf"|(?:hidden|secret|developer|internal|confidential){_GAP}(?:prompt|instructions|message))",
+    ),
+    _rule(
+        "repeat_above",
+        rf"(?:repeat|print|output|return|copy){_GAP}(?:(?:all|the|everything|every|words?|text|of"
+        rf"|your|exactly|back|verbatim){_GAP}){{1,6}}(?:above|before this|preceding)"
+        rf"{_GAP}(?:this|starting|beginning|verbatim|in a code|inside|in full)",
+        score=0.85,
+    ),
+    _rule(
+        "no_restrictions",
+        r"(?:you are|you're|act as|pretend (?:to be|you are)|respond as|behave as|become|be)"
+        rf"{_GAP}(?:(?:now|an?|going to be|completely|totally|the|ai|model|assistant|chatbot|bot|that"
+        rf"|which|who|is|has|have|with){_GAP}){{0,8}}"
+        r"(?:unrestricted|unfiltered|uncensored|jailbroken|freed? from all (?:rules|restrictions)"
+        r"|(?:without|no) (?:any )?(?:restrictions|filters?|limitations|rules|censorship"
+        r"|moral|ethical)[\w ]{0,24})",
+    ),
+    _rule(
+        "persona",
+        r"(?:do anything now|stay in (?:dan|character) mode|(?:dan|developer|jailbreak|god|evil"
+        r"|unrestricted|sudo|debug) mode (?:is )?(?:now )?(?:enabled|activated|on)"
+        r"|(?:enable|activate|enter|switch to) (?:dan|developer|jailbreak|god|unrestricted|sudo) mode"
+        r"|(?:you are|act as|acting as|from) (?:now )?(?:dan|stan|dude|aim|devil ?gpt|evil ?bot"
+        r"|chaos ?gpt))",
+    ),
+    _rule(
+        "switch_off_safety",
+        rf"(?:disable|turn off|switch off|deactivate|remove|circumvent|bypass|evade){_GAP}"
+        rf"(?:(?:all|your|the|any|of|its|content|safety|ethical|moral|openai|built-in){_GAP}){{1,5}}"
+        r"(?:filters?|guidelines|restrictions|safeguards|guardrails|protocols|safety (?:checks|features)"
+        r"|ethics|limitations|censorship)",
+        score=0.85,
+    ),
+    _rule(
+        "new_instructions",
+        r"(?:new|updated|revised|real|actual|important|urgent) (?:system )?"
+        r"(?:instructions?|directives?|task|orders) ?(?:for (?:the )?(?:ai|assistant|model|llm|you)"
+        r"|to (?:the )?(?:ai|assistant|model|llm)|(?:override|supersede|replace)s?)",
+    ),
+    Rule(
+        id="injection.chat_markup",
+        category="INJECTION",
+        pattern=(
+            r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|>"
+            r"|\[/?inst\]|<</?sys>>|<(?:start_of_turn|end_of_turn)>"
+        ),
+        score=0.9,
+    ),
+    Rule(
+        id="injection.forged_turn",
+        category="INJECTION",
+        pattern=(
+            r"(?<![^\n])[ \t#*\[<(]{0,8}(?:system|developer|admin(?:istrator)?)"
+            r"(?: (?:message|prompt|override|note|instruction|command))?[ \t*\]>)]{0,4}:[ \t*]{0,4}"
+            r"(?:you (?:are|must|will|should|can)|ignore|disregard|forget|override|new|from now on"
+            r"|the (?:user|assistant|previous|above)|all (?:previous|safety|prior))(?!\w)"
+        ),
+        score=0.85,
+    ),
+)

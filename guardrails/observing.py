@@ -1,0 +1,123 @@
+"""What a check tells the trace and the log: names, states, counts and scores, never content."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from opentelemetry import trace
+
+from servicekit import logs, names
+
+from .checking import summed_up
+from .findings import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Tracer
+
+    from .admission import Admitted
+    from .findings import Execution, Finding
+
+__all__ = ["Observer", "Watch"]
+
+
+class Outcome(Protocol):
+    """What became of one text, now or by the end of the call."""
+
+    @property
+    def action(self) -> Action:
+        """The strictest action."""
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What was found."""
+
+    @property
+    def executions(self) -> tuple[Execution, ...]:
+        """What became of each detector."""
+
+
+class Watch:
+    """One call under observation."""
+
+    def __init__(self) -> None:
+        """Nothing was seen yet."""
+        self._outcomes: list[Outcome] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """A text belongs to this call; it is read when the call ends."""
+        self._outcomes.append(outcome)
+
+    @property
+    def action(self) -> Action:
+        """The strictest action over all texts."""
+        return max((outcome.action for outcome in self._outcomes), default=Action.ALLOW)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The findings of all texts."""
+        return [finding for outcome in self._outcomes for finding in outcome.findings]
+
+    @property
+    def executions(self) -> tuple[Execution, ...]:
+        """One execution a detector."""
+        return summed_up([outcome.executions for outcome in self._outcomes])
+
+
+class Observer:
+    """Writes what a call came to on its span and its log line, and a span for each detector."""
+
+    def __init__(self, tracer: Tracer, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+        """Make spans with this tracer."""
+        self._tracer = tracer
+        self._now_ns = now_ns
+
+    @contextmanager
+    def watching(self, admitted: Admitted) -> Iterator[Watch]:
+        """Observe one call, also one that is cancelled or fails."""
+        watch, span, started_ns = Watch(), trace.get_current_span(), self._now_ns()
+        parent = trace.set_span_in_context(span)
+        try:
+            yield watch
+        finally:
+            facts = _facts(watch, admitted)
+            span.set_attributes(facts)
+            logs.bind(**{key.replace(".", "_"): value for key, value in facts.items()})
+            for execution in watch.executions:
+                self._detector_span(execution, watch.findings, started_ns, parent)
+
+    def _detector_span(
+        self,
+        execution: Execution,
+        findings: Sequence[Finding],
+        started_ns: int,
+        parent: Context,
+    ) -> None:
+        """A span as long as the detector was busy, from the start of the call."""
+        found = [finding for finding in findings if finding.detector == execution.detector]
+        span = self._tracer.start_span(
+            names.SPAN_DETECTOR.format(detector=execution.detector),
+            context=parent,
+            start_time=started_ns,
+            attributes={
+                names.GUARD_DETECTOR: execution.detector,
+                names.GUARD_STATE: execution.state.name,
+                names.GUARD_SCORE: execution.score,
+                names.GUARD_FINDINGS: len(found),
+                names.GUARD_CATEGORIES: sorted({finding.category for finding in found}),
+            },
+        )
+        span.end(end_time=started_ns + round(execution.busy_s * 1e9))
+
+
+def _facts(watch: Watch, admitted: Admitted) -> dict[str, str | int]:
+    return {
+        names.GUARD_DIRECTION: admitted.direction.name,
+        names.GUARD_ACTION: watch.action.name,
+        names.GUARD_FINDINGS: len(watch.findings),
+        names.POLICY_DIGEST: admitted.policy.digest,
+    }

@@ -1,0 +1,92 @@
+"""The shape of a policy file, checked strictly: an unknown key is a mistake."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from guardrails.findings import Direction, Role, Treatment
+
+__all__ = [
+    "CustomRule",
+    "DetectorEntry",
+    "DirectionSection",
+    "OutputSection",
+    "PolicyDocument",
+    "Purpose",
+]
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Category = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+_CHECKED_ROLES = (Role.USER, Role.ASSISTANT, Role.TOOL, Role.DOCUMENT)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class DetectorEntry(_Section):
+    """What to do with one detector's findings."""
+
+    action: Treatment
+    categories: dict[Category, Treatment] = Field(default_factory=dict)
+    threshold: Fraction = 0.5
+    roles: tuple[Role, ...] = Field(_CHECKED_ROLES, min_length=1)
+    on_failure: Literal["block", "allow"] = "block"
+    timeout_s: float = Field(2.0, gt=0, le=60)
+    overlap_chars: int = Field(64, ge=24, le=4096)
+
+
+class DirectionSection(_Section):
+    """What is checked in one direction; an empty section checks nothing, and says so."""
+
+    buffer: Literal["settled", "whole"] = "settled"
+    detectors: dict[Name, DetectorEntry] = Field(default_factory=dict)
+
+
+class OutputSection(DirectionSection):
+    """Answers can also get the values back that stand behind their placeholders."""
+
+    restore: bool = False
+
+
+class Purpose(_Section):
+    """What a purpose may see: personal data of other categories is masked, whatever else holds."""
+
+    sees: tuple[Category, ...] = ()
+
+
+class CustomRule(_Section):
+    """A rule of your own; the rules of a policy form its detector `custom`."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+    category: Category
+    pattern: str = Field(min_length=1, max_length=2000)
+    score: Fraction = 0.9
+
+
+class PolicyDocument(_Section):
+    """One policy file."""
+
+    version: Literal[1]
+    description: str = Field("", max_length=500)
+    input: DirectionSection
+    output: OutputSection
+    purposes: dict[Name, Purpose] = Field(default_factory=dict)
+    rules: tuple[CustomRule, ...] = ()
+
+    def section(self, direction: Direction) -> DirectionSection:
+        """The part of the policy for one direction."""
+        return self.input if direction is Direction.INPUT else self.output
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content in canonical form; layout, comments and defaults do not count."""
+        content = self.model_dump(mode="json")
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()

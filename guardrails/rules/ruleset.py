@@ -1,0 +1,161 @@
+"""Rules compiled together, and the scan that applies them to a text while it arrives.
+
+The findings of a rule are defined on the whole text: leftmost candidates from left to right,
+none overlapping another of the same rule. A scan computes the same findings piece by piece.
+What makes that exact is `LiveQuestion`; what makes it fast is
+`Prefilter`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import regex
+
+from guardrails.findings import Match
+
+from .live import LiveQuestion
+from .prefilter import Places, Prefilter
+from .rule import VALUE_GROUP, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["RuleScan", "RuleSet"]
+
+
+class RuleSet:
+    """Compiled rules; immutable and shared by every scan."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        """Compile; costs milliseconds a rule, so do it once."""
+        self.rules = tuple(rules)
+        self._compiled = tuple(_CompiledRule(rule) for rule in self.rules)
+        self._prefilter = Prefilter(
+            [rule.pattern for rule in self.rules],
+            hints=[rule.hint for rule in self.rules],
+        )
+        self._live = LiveQuestion([_anonymous(rule.pattern) for rule in self.rules])
+        self.left_chars = max((rule.left_chars for rule in self.rules), default=0)
+        self.version = _version(self.rules)
+
+    def open(self) -> RuleScan:
+        """Begin a text."""
+        return RuleScan(self)
+
+    def places(self, text: str, begin: int) -> Iterator[tuple[int, _CompiledRule, Places]]:
+        """The rules that could match from `begin` on, by number, and where they may begin."""
+        for index, places in self._prefilter.places(text, begin).items():
+            yield index, self._compiled[index], places
+
+    def live_start(self, text: str, begin: int, *, timeout_s: float) -> int:
+        """The first place from `begin` on where a rule could still match or extend."""
+        return self._live.start(text, begin, timeout_s=timeout_s)
+
+
+class RuleScan:
+    """One text under one rule set. Not thread-safe; it belongs to one text."""
+
+    __slots__ = ("_base", "_floors", "_rules", "_text", "settled")
+
+    def __init__(self, rules: RuleSet) -> None:
+        """Begin with an empty text."""
+        self._rules = rules
+        self._text = ""
+        self._base = 0
+        self._floors = [0] * len(rules.rules)
+        self.settled = 0
+
+    def push(self, piece: str, *, last: bool, timeout_s: float) -> list[Match]:
+        """Take the next piece; return the matches that became final, in no particular order.
+
+        Afterwards every match that starts before `settled` has been returned.
+
+        Raises:
+            TimeoutError: if a pattern took longer than `timeout_s`; the scan is then over.
+        """
+        self._text += piece
+        text, start = self._text, self.settled - self._base
+        live = len(text) if last else self._rules.live_start(text, start, timeout_s=timeout_s)
+        found: list[Match] = []
+        for index, rule, places in self._rules.places(text, start):
+            position = self._floors[index] - self._base
+            for candidate in rule.candidates(text, position, places, timeout_s=timeout_s):
+                if candidate.start() >= live:
+                    break
+                self._floors[index] = self._base + candidate.end()
+                if rule.accepts(candidate):
+                    found.append(rule.match(candidate, self._base))
+        self.settled = self._base + live
+        self._forget(live - self._rules.left_chars)
+        return found
+
+    def _forget(self, chars: int) -> None:
+        if chars > 0:
+            self._text = self._text[chars:]
+            self._base += chars
+
+
+class _CompiledRule:
+    __slots__ = ("_accept", "_context", "_rule", "_search", "_value")
+
+    def __init__(self, rule: Rule) -> None:
+        pattern = regex.compile(rule.pattern)
+        self._rule = rule
+        self._search = pattern.search
+        self._value: str | int = VALUE_GROUP if VALUE_GROUP in pattern.groupindex else 0
+        self._accept = rule.accept
+        self._context = rule.context.compile() if rule.context else None
+
+    def candidates(
+        self, text: str, position: int, places: Places, *, timeout_s: float
+    ) -> Iterator[regex.Match[str]]:
+        """The candidates that begin in these places and at or after the position, in order."""
+        for low, high, end in places:
+            position = max(position, low)
+            while position < high:
+                found = self._search(text, position, end, timeout=timeout_s)
+                if found is None or found.start() >= high:
+                    break
+                yield found
+                position = found.end()
+
+    def accepts(self, candidate: regex.Match[str]) -> bool:
+        return self._accept is None or self._accept(candidate[self._value])
+
+    def match(self, candidate: regex.Match[str], base: int) -> Match:
+        begin, end = candidate.span(self._value)
+        return Match(
+            start=base + begin,
+            end=base + end,
+            category=self._rule.category,
+            rule_id=self._rule.id,
+            score=self._score(candidate),
+        )
+
+    def _score(self, candidate: regex.Match[str]) -> float:
+        """The strongest of the signals: the pattern itself, words before it, a line to itself."""
+        rule, text, begin = self._rule, candidate.string, candidate.start()
+        score = rule.score
+        if rule.alone is not None and _is_alone(text, *candidate.span()):
+            score = max(score, rule.alone)
+        if rule.context is not None and self._context is not None:
+            near = self._context.search(text, max(0, begin - rule.context.chars), begin)
+            score = score if near is None else max(score, rule.context.score)
+        return score
+
+
+def _is_alone(text: str, begin: int, end: int) -> bool:
+    return text[begin - 1 : begin] in {"", "\n"} and text[end : end + 1] in {"", "\n"}
+
+
+def _anonymous(pattern: str) -> str:
+    return pattern.replace(f"(?P<{VALUE_GROUP}>", "(?:")
+
+
+def _version(rules: Sequence[Rule]) -> str:
+    content = "\n".join(
+        f"{rule.id}\t{rule.category}\t{rule.score}\t{rule.pattern}" for rule in rules
+    )
+    return hashlib.sha256(content.encode()).hexdigest()[:12]

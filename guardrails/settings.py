@@ -1,0 +1,68 @@
+"""What guardrails can be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from servicekit.settings import Port, ServiceSettings
+
+__all__ = ["GuardrailsSettings"]
+
+
+class GuardrailsSettings(ServiceSettings):
+    """`VEDETTE_GUARDRAILS_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="VEDETTE_GUARDRAILS_")
+
+    port: Port = Field(50052, description="Port to listen on; 0 picks a free one.")
+    policies_dir: Path | None = Field(
+        None,
+        description=(
+            "Folder of policy files (NAME.yaml); they come over those of the package, and are "
+            "read again when they change."
+        ),
+    )
+    default_policy: str = Field(
+        "default",
+        min_length=1,
+        max_length=64,
+        description="Policy of requests that name none.",
+    )
+    reload_every_s: float = Field(
+        2.0, gt=0, le=3600, description="Seconds between two looks at the policy files."
+    )
+    secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description=(
+            "Key of hashes, pseudonyms and the vault; at least 16 characters, the same for all "
+            "replicas. Without one a random key is used, and pseudonyms end with the process."
+        ),
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Redis that keeps the values behind pseudonyms; in memory without one.",
+    )
+    pseudonym_ttl_s: float = Field(
+        3600.0,
+        gt=0,
+        le=30 * 86400,
+        description="Seconds that the values behind pseudonyms are kept after their last use.",
+    )
+    classifier_dir: Path | None = Field(
+        None,
+        description=(
+            "Folder of another guard model: ONNX, a tokenizer and a manifest `guard.json` with "
+            "their digests. Without one, the model of the package judges."
+        ),
+    )
+    classifier_threads: int = Field(
+        1, ge=1, le=64, description="Stretches of text that the classifier judges at a time."
+    )
+    max_text_chars: int = Field(
+        1_000_000, ge=1, description="Characters that the texts of one call may have together."
+    )
+    max_segments: int = Field(1_000, ge=1, description="Segments that a request may have.")

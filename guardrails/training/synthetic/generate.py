@@ -1,0 +1,272 @@
+"""The synthetic rows: attacks with their clean twins, look-alikes, languages, contrast pairs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from guardrails.training.rows import Row, moderation
+
+from .carriers import BUILDERS, splice
+from .grammar import as_sentence, packaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+__all__ = ["Amounts", "Generator"]
+
+_LANGUAGES: Final = (
+    "de", "fr", "es", "pt", "it", "nl", "pl", "sv", "tr", "ru", "uk", "zh", "ja", "ko",
+    "ar", "he", "fa", "hi", "vi", "id", "el", "th", "cs", "ro", "sw",
+)  # fmt: skip
+# What each topic's texts are surely not; of other topics nothing is known.
+_NOT: Final = {
+    "hate": ("self_harm", "sexual", "illicit"),
+    "harassment": ("self_harm", "illicit"),
+    "violence": ("self_harm", "sexual"),
+    "selfharm": ("hate", "sexual", "illicit"),
+    "sexual": ("hate", "violence", "self_harm", "illicit"),
+    "illicit": ("hate", "harassment", "self_harm", "sexual"),
+}
+_MOD_HEADS: Final = {
+    "hate": "hate", "harassment": "harassment", "violence": "violence",
+    "selfharm": "self_harm", "sexual": "sexual", "illicit": "illicit",
+}  # fmt: skip
+
+
+_CODE: Final = re.compile(r"[{};]\n|\n    |</\w+>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """How many rows of each kind."""
+
+    direct: int = 3000
+    lookalikes: int = 6000
+    personas: int = 0
+    orders_as_user: int = 1200
+    planted_wrapped: int = 3200
+    planted_bare: int = 5000
+    clean: int = 4500
+    language_attacks: int = 1500
+    language_benign: int = 2500
+    short_language_attacks: int = 0
+    moderation_each: int = 450
+    moderation_in_prose_each: int = 0
+
+
+class Generator:
+    """Makes rows from phrase grammars, and from clean documents of other sources."""
+
+    def __init__(
+        self, *, seed: int, documents: Sequence[str], share_of_documents: float = 0.75
+    ) -> None:
+        """Prepare; the same seed and documents give the same rows.
+
+        Args:
+            seed: of everything random.
+            documents: clean ones, to plant something in.
+            share_of_documents: how often one of these rather than a made-up one.
+        """
+        self._rng = Random(seed)
+        self._share_of_documents = share_of_documents
+        self._grammar = packaged()
+        self._documents = documents
+
+    def rows(self, amounts: Amounts) -> Iterator[Row]:
+        """All kinds, one after another."""
+        yield from self.direct(amounts.direct)
+        yield from self.lookalikes(amounts.lookalikes, "benign_user")
+        yield from self.lookalikes(amounts.personas, "persona_benign")
+        yield from self.orders_as_user(amounts.orders_as_user)
+        yield from self.planted(amounts.planted_wrapped, wrapped=True)
+        yield from self.planted(amounts.planted_bare, wrapped=False)
+        yield from self.clean(amounts.clean)
+        yield from self.languages(amounts.language_attacks, amounts.language_benign)
+        yield from self.short_languages(amounts.short_language_attacks)
+        yield from self.moderation(amounts.moderation_each, prose=False)
+        yield from self.moderation(amounts.moderation_in_prose_each, prose=True)
+
+    def direct(self, count: int) -> Iterator[Row]:
+        """Attacks that a user types, alone or after a harmless question."""
+        for _ in range(count):
+            text = self._say("direct_attack")
+            if self._rng.random() < 0.25:
+                text = f"{self._say('plain')} {text}"
+            elif self._rng.random() < 0.1:
+                text = f"{text} {self._say('plain')}"
+            yield Row(
+                text=self._cased(text),
+                source="synthetic",
+                family="direct",
+                labels={"direct": 1.0, "planted": 1.0},
+            )
+
+    def lookalikes(self, count: int, rule: str) -> Iterator[Row]:
+        """What users type that only looks like an attack."""
+        for _ in range(count):
+            text = self._say(rule)
+            yield Row(
+                text=self._cased(text),
+                source="synthetic",
+                family="lookalike",
+                labels={"direct": 0.0, **moderation()},
+            )
+
+    def orders_as_user(self, count: int) -> Iterator[Row]:
+        """A bare order: a request from a user, an attack where data should be."""
+        for _ in range(count):
+            yield Row(
+                text=self._cased(self._order()),
+                source="synthetic",
+                family="order",
+                labels={"direct": 0.0, "planted": 1.0},
+            )
+
+    def planted(self, count: int, *, wrapped: bool) -> Iterator[Row]:
+        """An order in a document, and the same document with something harmless there."""
+        for _ in range(count):
+            payload = self._say("wrap") if wrapped else self._order()
+            harmless = "" if self._rng.random() < 0.4 else self._harmless()
+            seed = self._rng.random()
+            family = "planted_wrapped" if wrapped else "planted_bare"
+            attack = self._window(self._document(seed, payload), payload)
+            yield Row(
+                text=attack,
+                source="synthetic",
+                family=family,
+                labels={"planted": 1.0},
+                payload=payload if payload in attack else "",
+            )
+            if self._rng.random() < 0.75:
+                yield _clean(self._window(self._document(seed, harmless), harmless))
+
+    def clean(self, count: int) -> Iterator[Row]:
+        """Documents with nothing planted, or with harmless sentences full of trigger words."""
+        for _ in range(count):
+            harmless = self._harmless() if self._rng.random() < 0.5 else ""
+            yield _clean(self._window(self._document(self._rng.random(), harmless), harmless))
+
+    def languages(self, attacks: int, benign: int) -> Iterator[Row]:
+        """Other languages: attacks, and many more harmless texts."""
+        for _ in range(attacks):
+            text = self._say(f"{self._rng.choice(_LANGUAGES)}_attack")
+            labels = {"direct": 1.0, "planted": 1.0}
+            yield Row(text=text, source="synthetic", family="multilingual", labels=labels)
+        for _ in range(benign):
+            language = self._rng.choice(_LANGUAGES)
+            sentences = [self._say(f"{language}_benign") for _ in range(self._rng.randint(1, 3))]
+            yield Row(
+                text=" ".join(sentences),
+                source="synthetic",
+                family="benign_languages",
+                labels={"direct": 0.0, "planted": 0.0, **moderation()},
+            )
+
+    def short_languages(self, attacks: int) -> Iterator[Row]:
+        """A few words in other languages: attacks, and as many harmless ones."""
+        for _ in range(attacks):
+            for rule, label in (("short_attack", 1.0), ("short_benign", 0.0)):
+                text = self._say(rule)
+                if self._rng.random() < 0.3:
+                    text = text.rstrip(".?。؟")
+                yield Row(
+                    text=text,
+                    source="synthetic",
+                    family="multilingual" if label else "benign_languages",
+                    labels={"direct": label, "planted": label},
+                )
+
+    def moderation(self, each: int, *, prose: bool) -> Iterator[Row]:
+        """Contrast pairs: what a topic covers and what only sounds like it, alone or in prose."""
+        for name, head in _MOD_HEADS.items():
+            for _ in range(each):
+                context = self._prose() if prose else []
+                yield Row(
+                    text=self._topic(f"{name}_yes", context),
+                    source="synthetic",
+                    family="moderation",
+                    labels={"direct": 0.0, head: 1.0} | dict.fromkeys(_NOT[name], 0.0),
+                )
+                yield Row(
+                    text=self._topic(f"{name}_no", context),
+                    source="synthetic",
+                    family="moderation",
+                    labels={"direct": 0.0, **moderation()},
+                )
+
+    def _topic(self, rule: str, context: Sequence[str]) -> str:
+        if not context:
+            return self._cased(self._say(rule))
+        said = " ".join(as_sentence(self._say(rule)) for _ in range(self._rng.randint(1, 4)))
+        return splice(context, said, self._rng)
+
+    def _prose(self) -> list[str]:
+        """A few sentences to say something between."""
+        return [self._say("fact") for _ in range(self._rng.randint(2, 5))]
+
+    def _say(self, rule: str) -> str:
+        return self._grammar.expand(rule, self._rng).strip()
+
+    def _order(self) -> str:
+        """One to three orders, more or less politely put."""
+        rng = self._rng
+        text = self._say("order")
+        if rng.random() < 0.15:
+            text = (
+                rng.choice(("Please ", "Could you ", "You should ", "I want you to ", "Kindly "))
+                + text
+            )
+        if rng.random() < 0.8:
+            text = as_sentence(text)
+        if rng.random() < 0.15:
+            text += " " + as_sentence(self._say("order"))
+        return text
+
+    def _harmless(self) -> str:
+        return " ".join(self._say("benign_splice") for _ in range(self._rng.choice((1, 1, 1, 2))))
+
+    def _document(self, seed: float, payload: str) -> str:
+        rng = Random(seed)
+        if self._documents and rng.random() < self._share_of_documents:
+            return _into(rng.choice(self._documents), payload, rng)
+        return rng.choice(BUILDERS)(rng, self._grammar, payload)
+
+    def _window(self, document: str, payload: str) -> str:
+        """A stretch as the classifier would see it, with all of the payload in it."""
+        size = self._rng.choice((160, 240, 320, 480, 480))
+        at = document.find(payload) if payload else -1
+        if at < 0:
+            start = self._rng.randint(0, max(0, len(document) - size))
+        else:
+            low, high = max(0, at + len(payload) - size), min(at, max(0, len(document) - size))
+            start = self._rng.randint(min(low, at), max(low, high)) if low <= at else at
+        return document[start : start + max(size, len(payload))].strip() or document[:size]
+
+    def _cased(self, text: str) -> str:
+        dice = self._rng.random()
+        return text.upper() if dice < 0.03 else text[:1].lower() + text[1:] if dice < 0.15 else text
+
+
+def _clean(text: str) -> Row:
+    return Row(
+        text=text, source="synthetic", family="clean", labels={"planted": 0.0, "direct": 0.0}
+    )
+
+
+def _into(document: str, payload: str, rng: Random) -> str:
+    """The payload between two sentences or lines of a document."""
+    cut = rng.randint(0, max(0, len(document) - 600))
+    piece = document[cut : cut + 900]
+    ends = [at for at in range(1, len(piece)) if piece[at - 1] in ".!?\n" and piece[at].isspace()]
+    parts, last = [], 0
+    for end in ends:
+        parts.append(piece[last:end].strip(" "))
+        last = end
+    parts.append(piece[last:].strip(" "))
+    if payload and _CODE.search(piece) and rng.random() < 0.7:
+        payload = rng.choice(("# ", "// ", "/* ", "<!-- ", "-- ")) + payload
+    return splice([part for part in parts if part], payload, rng)

@@ -1,0 +1,162 @@
+"""The contract's messages on one side, the domain's values on the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf.duration_pb2 import Duration
+
+from vedette.guardrails.v1 import guardrails_pb2 as pb
+
+from .checking import summed_up
+from .findings import Action, Direction, ExecutionState, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from .attestation import Attestation
+    from .checking import CheckedText
+    from .findings import Execution, Finding
+    from .policy.compiled import CompiledPolicy
+    from .window import GuardWindow, Release
+
+__all__ = [
+    "DIRECTIONS",
+    "ROLES",
+    "events",
+    "final",
+    "policy",
+    "response",
+    "started",
+]
+
+ROLES = {
+    pb.ROLE_SYSTEM: Role.SYSTEM,
+    pb.ROLE_USER: Role.USER,
+    pb.ROLE_ASSISTANT: Role.ASSISTANT,
+    pb.ROLE_TOOL: Role.TOOL,
+    pb.ROLE_DOCUMENT: Role.DOCUMENT,
+}
+DIRECTIONS = {
+    pb.DIRECTION_INPUT: Direction.INPUT,
+    pb.DIRECTION_OUTPUT: Direction.OUTPUT,
+}
+ACTIONS = {
+    Action.ALLOW: pb.ACTION_ALLOW,
+    Action.REDACT: pb.ACTION_REDACT,
+    Action.REVIEW: pb.ACTION_REVIEW,
+    Action.BLOCK: pb.ACTION_BLOCK,
+}
+STATES = {
+    ExecutionState.RAN: pb.EXECUTION_STATE_RAN,
+    ExecutionState.SKIPPED: pb.EXECUTION_STATE_SKIPPED,
+    ExecutionState.FAILED: pb.EXECUTION_STATE_FAILED,
+    ExecutionState.TIMED_OUT: pb.EXECUTION_STATE_TIMED_OUT,
+}
+
+
+def response(checked: Sequence[CheckedText], policy_digest: str) -> pb.CheckTextResponse:
+    """The answer about whole texts."""
+    return pb.CheckTextResponse(
+        action=ACTIONS[max(each.action for each in checked)],
+        segments=[_segment(each) for each in checked],
+        executions=_executions(summed_up([each.executions for each in checked])),
+        policy_digest=policy_digest,
+        attestation=_attestation(checked[0].attestation) if len(checked) == 1 else None,
+    )
+
+
+def started(window: GuardWindow, policy_digest: str) -> pb.StreamCheckTextResponse:
+    """The first event of a stream."""
+    return pb.StreamCheckTextResponse(
+        started=pb.StreamCheckTextStarted(policy_digest=policy_digest, buffered=window.whole)
+    )
+
+
+def final(window: GuardWindow) -> pb.StreamCheckTextResponse:
+    """The last event of a stream."""
+    return pb.StreamCheckTextResponse(
+        final=pb.StreamCheckTextFinal(
+            action=ACTIONS[window.action],
+            executions=_executions(window.executions),
+            attestation=_attestation(window.attest()),
+        )
+    )
+
+
+def _segment(checked: CheckedText) -> pb.SegmentResult:
+    """What became of one text."""
+    return pb.SegmentResult(
+        text=checked.text,
+        findings=[_finding(finding) for finding in checked.findings],
+        action=ACTIONS[checked.action],
+    )
+
+
+def events(release: Release, settled_chars: int) -> Iterator[pb.StreamCheckTextResponse]:
+    """What a stream tells of one release; nothing if nothing was released."""
+    if release.text:
+        yield pb.StreamCheckTextResponse(
+            release=pb.Release(text=release.text, settled_chars=settled_chars)
+        )
+    for finding in release.findings:
+        yield pb.StreamCheckTextResponse(finding=_finding(finding))
+
+
+def _executions(values: Iterable[Execution]) -> list[pb.Execution]:
+    """What became of each detector."""
+    return [
+        pb.Execution(
+            detector=value.detector,
+            state=STATES[value.state],
+            score=value.score,
+            duration=_duration(value.busy_s),
+            version=value.version,
+        )
+        for value in values
+    ]
+
+
+def _attestation(value: Attestation) -> pb.Attestation:
+    """What was scanned and released."""
+    return pb.Attestation(
+        released_chars=value.released_chars,
+        scanned_chars=value.scanned_chars,
+        released_sha256=value.released_sha256,
+        policy_digest=value.policy_digest,
+        detectors=_versions(value.detectors),
+    )
+
+
+def policy(value: CompiledPolicy, *, is_default: bool) -> pb.Policy:
+    """What is known about a policy."""
+    return pb.Policy(
+        name=value.name,
+        description=value.description,
+        digest=value.digest,
+        rewrites_input=value.rewrites_input,
+        buffers_output=value.buffers_output,
+        detectors=_versions(value.detectors),
+        is_default=is_default,
+    )
+
+
+def _finding(value: Finding) -> pb.Finding:
+    return pb.Finding(
+        detector=value.detector,
+        category=value.category,
+        span=pb.Span(start=value.start, end=value.end),
+        score=value.score,
+        action=ACTIONS[value.action],
+        rule_id=value.rule_id,
+    )
+
+
+def _versions(values: Iterable[tuple[str, str]]) -> list[pb.DetectorVersion]:
+    return [pb.DetectorVersion(detector=name, version=version) for name, version in values]
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(max(0, round(seconds * 1e9)))
+    return duration
