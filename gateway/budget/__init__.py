@@ -1,0 +1,1 @@
+"""What tenants consume: set aside before the work, booked after it, on every path."""

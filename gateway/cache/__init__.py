@@ -1,0 +1,1 @@
+"""What need not be done twice. Everything cached belongs to one tenant."""

@@ -1,0 +1,1 @@
+"""What the gateway does when something behind it fails. Each part wraps a guard or a model."""

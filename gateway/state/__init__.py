@@ -1,0 +1,1 @@
+"""State that gateways share through Redis, or keep to themselves without it."""
