@@ -1,0 +1,138 @@
+"""`vedette ask`: one question, answered while you watch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from google.protobuf.json_format import MessageToDict
+
+from vedette import Action, Client, Delta, Direction, Final, Finding, FinishReason, VedetteError
+from vedette.cli.terminal import EXIT_NO, KeyFile, err, fail_call, out, read_key, read_text, shown
+from vedette.prompt import system, user
+from vedette.services import GATEWAY
+
+if TYPE_CHECKING:
+    from vedette import AnswerStream
+
+__all__ = ["Answer", "ask", "describe", "receive"]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What has arrived of one answer."""
+
+    trace_id: str
+    text: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    final: Final = field(default_factory=Final)
+    first_text_s: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a guard blocked the prompt or the rest of the answer."""
+        return self.final.finish_reason == FinishReason.FINISH_REASON_BLOCKED
+
+
+def ask(
+    words: Annotated[str, typer.Argument(metavar="TEXT", help="The question; `-` reads it.")],
+    *,
+    system_text: Annotated[str, typer.Option("--system", help="Instructions to the model.")] = "",
+    policy: Annotated[str, typer.Option(help="The guards' policy.")] = "",
+    model: Annotated[str, typer.Option(help="The model.")] = "",
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens at most.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 is greedy.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
+    deadline_s: Annotated[float, typer.Option("--deadline", min=0.1, help="Seconds.")] = 120.0,
+    target: Annotated[str, typer.Option(help="The gateway.", show_default=False)] = "",
+    key_file: KeyFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Ask a question and watch the answer arrive; exit code 1 if a guard blocks it."""
+    target = target or GATEWAY.address()
+    messages = [system(system_text)] if system_text else []
+    messages.append(user(read_text(words)))
+    api_key = read_key(key_file)
+    sampling = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+
+    async def run() -> Answer:
+        async with Client(target, api_key=api_key, deadline_s=deadline_s) as client:
+            given: Any = {key: value for key, value in sampling.items() if value is not None}
+            stream = client.stream(messages, policy=policy, model=model, **given)
+            return await receive(stream, show=not as_json)
+
+    try:
+        answer = asyncio.run(run())
+    except VedetteError as error:
+        fail_call(error, target=target)
+    if as_json:
+        out.print_json(json.dumps(_as_json(answer)))
+    else:
+        _print_end(answer)
+    if answer.blocked:
+        raise typer.Exit(EXIT_NO)
+
+
+async def receive(stream: AnswerStream, *, show: bool) -> Answer:
+    """Read an answer to its end, printing its text as it comes if it is to be shown."""
+    answer = Answer(trace_id=stream.trace_id)
+    began_s = time.monotonic()
+    async for event in stream:
+        answer.seconds = time.monotonic() - began_s
+        if isinstance(event, Delta):
+            answer.first_text_s = answer.first_text_s or answer.seconds
+            answer.text += event.text
+            if show:
+                out.print(shown(event.text), end="", markup=False, soft_wrap=True)
+        elif isinstance(event, Finding):
+            answer.findings.append(event)
+        elif isinstance(event, Final):
+            answer.final = event
+    if show and answer.text:
+        out.print()
+    return answer
+
+
+def describe(finding: Finding) -> str:
+    """One finding in words; a finding never holds the matched text."""
+    in_prompt = finding.direction == Direction.DIRECTION_INPUT
+    place = f"message {finding.message_index + 1} of the prompt" if in_prompt else "the answer"
+    action = Action.Name(finding.action).removeprefix("ACTION_").lower()
+    return (
+        f"{finding.category} in {place} at {finding.span.start} to {finding.span.end}: {action} "
+        f"({finding.detector}, {finding.rule_id}, score {finding.score:.2f})"
+    )
+
+
+def _print_end(answer: Answer) -> None:
+    for finding in answer.findings:
+        err.print(f"[yellow]finding[/] {describe(finding)}", soft_wrap=True)
+    final = answer.final
+    for degradation in final.degradations:
+        err.print(f"[yellow]reduced[/] {degradation.part}: {degradation.mode}", soft_wrap=True)
+    reason = FinishReason.Name(final.finish_reason).removeprefix("FINISH_REASON_").lower()
+    first = f", first text after {answer.first_text_s:.2f} s" if answer.first_text_s else ""
+    err.print(
+        f"[dim]{reason}; {final.usage.input_tokens} tokens in, {final.usage.output_tokens} out, "
+        f"{answer.seconds:.2f} s{first}[/]",
+        soft_wrap=True,
+    )
+    err.print(f"[dim]look at it: vedette trace show {answer.trace_id}[/]", soft_wrap=True)
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    final = MessageToDict(
+        answer.final, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    findings = [
+        MessageToDict(
+            finding, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        for finding in answer.findings
+    ]
+    return {"text": answer.text, **final, "trace_id": answer.trace_id, "findings": findings}

@@ -1,0 +1,156 @@
+"""`vedette usage` and `vedette decision`: what the gateway kept about earlier requests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from rich.table import Table
+from rich.text import Text
+
+from vedette import Client, FinishReason, VedetteError
+from vedette.cli.ask import describe
+from vedette.cli.terminal import KeyFile, err, fail, fail_call, out, read_key
+from vedette.cli.trace.sources import Folder, find
+from vedette.cli.waterfall import milliseconds
+from vedette.services import GATEWAY
+from vedette.traces import names
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.message import Message
+
+    from vedette.gateway.v1 import gateway_pb2 as pb
+    from vedette.traces import Trace
+
+__all__ = ["decision", "usage"]
+
+_Answer = TypeVar("_Answer")
+_REQUEST_PREFIX: Final = "req-"
+_Target: TypeAlias = Annotated[str, typer.Option(help="The gateway.", show_default=False)]
+_AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def usage(
+    *,
+    start: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, UTC.")] = "",
+    end: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day, UTC.")] = "",
+    model: Annotated[str, typer.Option(help="Only this model.")] = "",
+    target: _Target = "",
+    key_file: KeyFile = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Show what the caller's tenant has consumed, by day and model; days are YYYY-MM-DD."""
+    answer = _ask(
+        target, key_file, lambda client: client.usage(start_date=start, end_date=end, model=model)
+    )
+    if as_json:
+        out.print_json(_json(answer))
+        return
+    if answer.rows:
+        out.print(_rows(answer))
+    else:
+        err.print("Nothing was consumed on these days.")
+    for budget in answer.budgets:
+        resets = budget.resets.ToDatetime().strftime("%Y-%m-%d %H:%M")
+        out.print(
+            f"{budget.unit} a {budget.period}: {budget.used} of {budget.limit} used, "
+            f"{budget.reserved} reserved, until {resets} UTC"
+        )
+
+
+def decision(
+    request_id: Annotated[
+        str, typer.Argument(help="A request's name, the id of its trace, or `last`.")
+    ],
+    *,
+    folder: Folder = None,
+    target: _Target = "",
+    key_file: KeyFile = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Explain what was decided about an earlier request: steps, findings, detectors.
+
+    To see the same text under another policy, give it to `vedette check --policy`.
+    """
+    if not request_id.startswith(_REQUEST_PREFIX):
+        request_id = _request_of(find(request_id, folder))
+    decided = _ask(target, key_file, lambda client: client.decision(request_id))
+    if as_json:
+        out.print_json(_json(decided))
+        return
+    reason = FinishReason.Name(decided.finish_reason).removeprefix("FINISH_REASON_").lower()
+    out.print(Text(f"request {decided.request_id} of {decided.tenant}: {reason}"))
+    out.print(Text(f"policy {decided.policy_digest[:12]}, model {decided.model}"))
+    for finding in decided.findings:
+        out.print(Text(f"finding {describe(finding)}"), soft_wrap=True)
+    for degradation in decided.degradations:
+        out.print(Text(f"reduced {degradation.part}: {degradation.mode}"))
+    out.print(_steps(decided))
+    out.print(f"[dim]its trace: vedette trace show {decided.trace_id}[/]")
+
+
+def _request_of(trace: Trace) -> str:
+    """The request that a trace shows; ends the command if it does not say."""
+    request_id = str(trace.root.attributes.get(names.REQUEST_ID, ""))
+    if not request_id:
+        fail(f"The trace {trace.trace_id} names no request.", "It may have been refused at once.")
+    return request_id
+
+
+def _ask(
+    target: str, key_file: Path | None, call: Callable[[Client], Awaitable[_Answer]]
+) -> _Answer:
+    target = target or GATEWAY.address()
+    api_key = read_key(key_file)
+
+    async def run() -> _Answer:
+        async with Client(target, api_key=api_key, deadline_s=30) as client:
+            return await call(client)
+
+    try:
+        return asyncio.run(run())
+    except VedetteError as error:
+        fail_call(error, target=target)
+
+
+def _json(message: Message) -> str:
+    return json.dumps(
+        MessageToDict(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+    )
+
+
+def _rows(answer: pb.GetUsageResponse) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("day", "tenant", "model"):
+        table.add_column(title, no_wrap=True)
+    for title in ("requests", "blocked", "tokens in", "tokens out", "cost"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in answer.rows:
+        counts = (row.requests, row.blocked_requests, row.input_tokens, row.output_tokens)
+        cost = f"{row.cost_micros / 1e6:.6f} {row.currency}" if row.currency else ""
+        table.add_row(row.date, row.tenant, row.model, *map(str, counts), cost)
+    return table
+
+
+def _steps(decided: pb.Decision) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("step", no_wrap=True)
+    table.add_column("at", justify="right", no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for step in decided.steps:
+        table.add_row(step.name, _time(step.offset), _time(step.duration), step.outcome)
+    return table
+
+
+def _time(duration: Duration) -> str:
+    return milliseconds(duration.ToNanoseconds())

@@ -1,0 +1,111 @@
+"""What every verb of the command shares: where it prints, how it fails, how it shows waiting."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from vedette.errors import VedetteError
+
+__all__ = [
+    "COLOURS",
+    "EXIT_CALL_FAILED",
+    "EXIT_NO",
+    "KeyFile",
+    "err",
+    "fail",
+    "fail_call",
+    "out",
+    "read_key",
+    "read_text",
+    "shown",
+    "waiting",
+]
+
+# 0: done. 2: the command was used wrongly (typer's own).
+EXIT_NO: Final = 1  # it ran, and the answer is no: blocked, unhealthy, incomplete
+EXIT_CALL_FAILED: Final = 3  # a service could not be asked, or refused
+EXIT_INTERRUPTED: Final = 130
+
+COLOURS: Final = {"gateway": "cyan", "guardrails": "magenta", "inference": "green"}
+
+# Without a terminal there is no width to keep to, and 80 columns would cut every table.
+_width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
+
+out = Console(highlight=False, width=_width)
+err = Console(stderr=True, highlight=False)
+
+
+KeyFile: TypeAlias = Annotated[
+    Path | None,
+    # Not the key itself: every user of the machine can read the arguments of a process.
+    typer.Option("--key-file", metavar="FILE", help="A file that holds the API key."),
+]
+
+
+def fail(problem: str, remedy: str = "", *, code: int = EXIT_NO) -> NoReturn:
+    """End the command with one sentence and what to do about it."""
+    err.print(f"[bold red]error:[/] {escape(problem)}", soft_wrap=True)
+    if remedy:
+        err.print(escape(remedy), soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def fail_call(error: VedetteError, *, target: str) -> NoReturn:
+    """End the command because a call failed."""
+    if error.code.name == "UNAVAILABLE" and not error.reason:
+        fail(
+            f"Nothing answers at {target}.",
+            "Start the services with `vedette up`, or name another address with --target.",
+            code=EXIT_CALL_FAILED,
+        )
+    remedy = f"Try again in {error.retry_after_s:g} s." if error.retry_after_s is not None else ""
+    if error.trace_id:
+        remedy = f"{remedy} Trace: vedette trace show {error.trace_id}".strip()
+    fail(str(error), remedy, code=EXIT_CALL_FAILED)
+
+
+def waiting(console: Console) -> Progress:
+    """A spinner with the time that has passed; it disappears when it is done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def shown(text: str) -> str:
+    """Text from elsewhere, safe to print: control characters could move the cursor or worse."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def read_key(path: Path | None) -> str | None:
+    """The API key in a file; None without one."""
+    if path is None:
+        return None
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        fail(f"{path} cannot be read as text.", "Name the file of the key with --key-file.", code=2)
+    if not key:
+        fail(f"{path} is empty.", "Write the key into it.", code=2)
+    return key
+
+
+def read_text(words: str) -> str:
+    """The text of an argument; `-` reads standard input to its end."""
+    text = sys.stdin.read() if words == "-" else words
+    if not text.strip():
+        fail("There is no text.", "Give it as an argument, or `-` and pipe it in.", code=2)
+    return text

@@ -1,0 +1,17 @@
+"""`vedette trace`: what the services recorded."""
+
+from __future__ import annotations
+
+import typer
+
+from vedette.cli.trace.diff import diff
+from vedette.cli.trace.ls import ls
+from vedette.cli.trace.show import show
+from vedette.cli.trace.stats import stats
+from vedette.cli.trace.tail import tail
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="What the services recorded on this machine.")
+for _verb in (ls, show, tail, diff, stats):
+    app.command()(_verb)

@@ -1,0 +1,68 @@
+"""Traces as lines of a table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from vedette.cli.waterfall import badge, colour_of, milliseconds
+from vedette.traces import analysis, verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vedette.traces import Trace
+
+__all__ = ["listing"]
+
+_OUTCOME_COLOURS: Final = {
+    "error": "bold red",
+    "blocked": "yellow",
+    "cancelled": "dim",
+    "time_limit": "yellow",
+}
+_COLUMNS: Final = (
+    ("trace", 12, "left"),
+    ("began", 14, "left"),
+    ("took", 8, "right"),
+    ("first", 8, "right"),
+    ("spans", 5, "right"),
+    ("outcome", 11, "left"),
+    ("call", 30, "left"),
+    ("services", 28, "left"),
+    ("guards", 0, "left"),
+)
+# A narrow terminal goes without these.
+_NEEDS: Final = {"call": 110, "services": 140}
+
+
+def listing(traces: Iterable[Trace], *, width: int, header: bool = True) -> Table:
+    """One line a trace. Columns have fixed widths, so that lines printed one by one align."""
+    shown = [index for index, (title, *_) in enumerate(_COLUMNS) if width >= _NEEDS.get(title, 0)]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=header)
+    for title, least, justify in (_COLUMNS[index] for index in shown):
+        table.add_column(title, min_width=least, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for trace in traces:
+        cells = _cells(trace)
+        table.add_row(*(cells[index] for index in shown))
+    return table
+
+
+def _cells(trace: Trace) -> tuple[Text, ...]:
+    began = datetime.fromtimestamp(trace.start_ns / 1e9).astimezone()
+    first_ns = analysis.first_token_ns(trace)
+    verdict = verdicts.of_trace(trace)
+    return (
+        Text(trace.trace_id[:12]),
+        Text(began.strftime("%m-%d %H:%M:%S")),
+        Text(milliseconds(trace.duration_ns)),
+        Text("" if first_ns is None else milliseconds(first_ns)),
+        Text(str(len(trace.spans))),
+        Text(trace.outcome, style=_OUTCOME_COLOURS.get(trace.outcome, "")),
+        Text(trace.root.short_name),
+        Text(" ").join(Text(service, style=colour_of(service)) for service in trace.services),
+        Text() if verdict is None else badge(verdict),
+    )

@@ -1,0 +1,42 @@
+"""Web pages without a build step and without anything from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from vedette.traces.export import as_json
+
+if TYPE_CHECKING:
+    from vedette.traces import Trace
+
+__all__ = ["live_page", "trace_page"]
+
+
+def trace_page(trace: Trace) -> str:
+    """One trace as a page that needs nothing but itself."""
+    # A "<" inside the data could end the script element; as an escape it is the same JSON.
+    data = json.dumps(as_json(trace)).replace("<", "\\u003c")
+    return _filled("trace.html", title=trace.trace_id, script=_asset("waterfall.js"), data=data)
+
+
+def live_page() -> str:
+    """The page that `vedette ui` serves; it asks its server for what it shows."""
+    return _filled("ui.html", waterfall=_asset("waterfall.js"), script=_asset("ui.js"))
+
+
+def _filled(template: str, **parts: str) -> str:
+    """A template with its parts put in; a part is never searched for the place of another."""
+    found = ""
+    rest = _asset(template)
+    parts = {"style": _asset("style.css"), **parts}
+    while "{{" in rest:
+        before, _, rest = rest.partition("{{")
+        name, _, rest = rest.partition("}}")
+        found += before + parts[name]
+    return found + rest
+
+
+def _asset(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")

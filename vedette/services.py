@@ -1,0 +1,107 @@
+"""The three services as they run on one machine: names, ports, and how a process is started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "GATEWAY",
+    "GUARDRAILS",
+    "INFERENCE",
+    "SERVICES",
+    "Service",
+    "ServiceProcess",
+    "embedded",
+]
+
+_WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # looked up, not bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service by its names; the package that runs it has its name."""
+
+    name: str
+    grpc_name: str
+    default_port: int
+
+    def address(self, environ: Mapping[str, str] = os.environ) -> str:
+        """Where this service is reached from this machine, as its own settings would say it."""
+        socket_path = environ.get(self.variable("SOCKET"))
+        if socket_path:
+            return f"unix:{socket_path}"
+        host = environ.get(self.variable("HOST"), "127.0.0.1")
+        port = environ.get(self.variable("PORT"), self.default_port)
+        return f"{_WILDCARDS.get(host, host)}:{port}"
+
+    def variable(self, setting: str) -> str:
+        """The environment variable of one of its settings."""
+        return f"VEDETTE_{self.name.upper()}_{setting}"
+
+
+GUARDRAILS: Final = Service(
+    name="guardrails", grpc_name="vedette.guardrails.v1.GuardrailsService", default_port=50052
+)
+INFERENCE: Final = Service(
+    name="inference", grpc_name="vedette.inference.v1.InferenceService", default_port=50053
+)
+GATEWAY: Final = Service(
+    name="gateway", grpc_name="vedette.gateway.v1.GatewayService", default_port=50051
+)
+# In the order in which they start: the gateway needs the other two.
+SERVICES: Final = (GUARDRAILS, INFERENCE, GATEWAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceProcess:
+    """A process to start: its program, its environment, and where it says that it is ready."""
+
+    name: str
+    argv: Sequence[str]
+    target: str
+    grpc_name: str
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+def embedded(ports: Mapping[str, int]) -> tuple[ServiceProcess, ...]:
+    """The three services on this machine, wired to each other, in the order in which they start.
+
+    Hosts are loopback unless the environment names others.
+    """
+    environs = {
+        service: {**os.environ, service.variable("PORT"): str(ports[service.name])}
+        for service in SERVICES
+    }
+    targets = {service: service.address(environs[service]) for service in SERVICES}
+    environs[GATEWAY][GATEWAY.variable("GUARDRAILS_TARGET")] = targets[GUARDRAILS]
+    environs[GATEWAY][GATEWAY.variable("INFERENCE_TARGET")] = targets[INFERENCE]
+    return tuple(
+        ServiceProcess(
+            name=service.name,
+            # -P: a folder of that name where the command is run is not our service.
+            argv=(sys.executable, "-P", "-m", service.name),
+            target=targets[service],
+            grpc_name=service.grpc_name,
+            environ=environs[service],
+        )
+        for service in SERVICES
+    )
+
+
+def free_ports(host: str = "127.0.0.1") -> dict[str, int]:
+    """A port for each service on which nobody listens at the moment."""
+    with ExitStack() as held:
+        ports = {}
+        for service in SERVICES:
+            probe = held.enter_context(socket.socket())
+            probe.bind((host, 0))
+            ports[service.name] = probe.getsockname()[1]
+        return ports

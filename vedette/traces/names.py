@@ -1,0 +1,22 @@
+"""The names that the services give to what they record, as far as reading traces needs them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FINISH_REASON: Final = "vedette.finish_reason"
+REQUEST_ID: Final = "vedette.request_id"
+TENANT: Final = "vedette.tenant"
+DEGRADED_PART: Final = "vedette.degraded.part"
+RPC_STATUS_CODE: Final = "rpc.response.status_code"
+GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+
+GUARD_ACTION: Final = "vedette.guard.action"
+GUARD_CATEGORIES: Final = "vedette.guard.categories"
+GUARD_DETECTOR: Final = "vedette.guard.detector"
+GUARD_DIRECTION: Final = "vedette.guard.direction"
+GUARD_STATE: Final = "vedette.guard.state"
+
+SPAN_DECODE: Final = "decode"
+EVENT_DEGRADED: Final = "degraded"
+EVENT_FIRST_TOKEN: Final = "first_token"  # noqa: S105  # not a password
