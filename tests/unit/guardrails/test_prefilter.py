@@ -1,0 +1,110 @@
+"""The prefilter never overlooks a match: every rule is held to it, on texts made from the rules."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guardrails.detectors import RuleDetector, builtin
+from guardrails.rules import Prefilter
+
+RULES = [rule for each in builtin() if isinstance(each, RuleDetector) for rule in each.rules]
+EDGES = ["", " ", "\n", "x", "9", ".", "-", "é", "中", "_", "("]
+
+
+def examples(pattern, seed):
+    """A text that the pattern may match, drawn from its own syntax."""
+    dice = random.Random(seed)
+    return "".join(_draw(re._parser.parse(pattern), dice))
+
+
+def _draw(tree, dice):
+    ops = re._constants
+    for operator, argument in tree:
+        if operator is ops.LITERAL:
+            yield chr(argument)
+        elif operator is ops.ANY:
+            yield "a"
+        elif operator in (ops.IN, ops.NOT_LITERAL):
+            items = argument if operator is ops.IN else [(operator, argument)]
+            yield _one_of(items, dice)
+        elif operator is ops.BRANCH:
+            yield from _draw(dice.choice(argument[1]), dice)
+        elif operator is ops.SUBPATTERN:
+            yield from _draw(argument[3], dice)
+        elif operator in (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT):
+            least, most, body = argument
+            for _ in range(dice.randint(least, min(most, least + 6))):
+                yield from _draw(body, dice)
+
+
+def _one_of(items, dice):
+    pattern = regex.compile(_class(items))
+    pool = "aZ09 _-+/.:@'é中ſ\n,(){}[]<>#*%=" + "abcdefABCDEFXYZ12345678"
+    fitting = [char for char in pool if pattern.fullmatch(char)]
+    ranges = [value for kind, value in items if kind is re._constants.RANGE]
+    fitting += [chr(dice.randint(*each)) for each in ranges]
+    return dice.choice(fitting) if fitting else "a"
+
+
+def _class(items):
+    ops, parts = re._constants, []
+    names = {
+        ops.CATEGORY_SPACE: r"\s",
+        ops.CATEGORY_WORD: r"\w",
+        ops.CATEGORY_DIGIT: r"\d",
+        ops.CATEGORY_NOT_SPACE: r"\S",
+    }
+    for kind, value in items:
+        if kind in (ops.NEGATE, ops.NOT_LITERAL):
+            parts.insert(0, "^")
+        if kind in (ops.LITERAL, ops.NOT_LITERAL):
+            parts.append(regex.escape(chr(value)))
+        elif kind is ops.RANGE:
+            parts.append(f"{regex.escape(chr(value[0]))}-{regex.escape(chr(value[1]))}")
+        elif kind is ops.CATEGORY:
+            parts.append(names[value])
+    return f"[{''.join(parts)}]"
+
+
+@pytest.fixture(scope="module")
+def prefilter():
+    return Prefilter([rule.pattern for rule in RULES], hints=[rule.hint for rule in RULES])
+
+
+@given(
+    numbers=st.lists(st.integers(0, len(RULES) - 1), min_size=1, max_size=4),
+    edges=st.lists(st.sampled_from(EDGES), min_size=5, max_size=5),
+    seed=st.integers(0, 1 << 32),
+    begin=st.integers(0, 40),
+)
+@settings(max_examples=60)
+def test_every_match_begins_in_a_place_that_the_prefilter_names(
+    prefilter, numbers, edges, seed, begin
+):
+    """Whatever a rule's pattern matches, its place covers the beginning, and its end the rest."""
+    drawn = [examples(RULES[number].pattern, seed + at) for at, number in enumerate(numbers)]
+    text = "".join(edge + part for edge, part in zip(edges, [*drawn, ""], strict=False))
+    begin = min(begin, len(text))
+    places = prefilter.places(text, begin)
+    for index, rule in enumerate(RULES):
+        for found in regex.finditer(rule.pattern, text, pos=begin):
+            needed = found.end() + rule.bounds.right
+            assert any(
+                low <= found.start() < high and (end >= needed or end >= len(text))
+                for low, high, end in places.get(index, ())
+            ), (rule.id, found)
+
+
+def test_the_drawn_texts_do_match_their_rules():
+    """The test above would prove nothing if its texts matched nothing."""
+    matched = sum(
+        any(regex.search(rule.pattern, f" {examples(rule.pattern, seed)} ") for seed in range(20))
+        for rule in RULES
+    )
+    assert matched >= 0.9 * len(RULES)

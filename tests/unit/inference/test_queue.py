@@ -1,0 +1,81 @@
+"""Who is admitted next."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from inference.engine.queue import FairQueue
+
+
+def sequence(name, *, tenant="", priority=2, tokens=400):
+    request = SimpleNamespace(
+        tenant=tenant, priority=priority, sampling=SimpleNamespace(max_new_tokens=0)
+    )
+    return SimpleNamespace(name=name, request=request, tokens=[0] * tokens)
+
+
+def order(queue):
+    names = []
+    while queue:
+        shown = queue.peek()
+        assert shown is queue.pop()
+        names.append(shown.name)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "expected"),
+    [
+        pytest.param([("a", "x", 2), ("b", "x", 2), ("c", "x", 2)], "abc", id="one-tenant"),
+        pytest.param([("a", "x", 1), ("b", "x", 3), ("c", "x", 2)], "bca", id="priorities"),
+        pytest.param([("a", "x", 1), ("b", "y", 1), ("c", "y", 3)], "cab", id="priority-first"),
+    ],
+)
+def test_order_within_and_between_classes(arrivals, expected):
+    """The most urgent class first, and the oldest first within a tenant."""
+    queue = FairQueue()
+    for name, tenant, priority in arrivals:
+        queue.push(sequence(name, tenant=tenant, priority=priority))
+    assert expected == "".join(order(queue))
+
+
+def test_a_crowd_delays_another_tenant_by_a_turn_only():
+    """Behind a hundred requests of one tenant, another's single request waits for one or two."""
+    queue = FairQueue()
+    for number in range(100):
+        queue.push(sequence(f"crowd {number}", tenant="crowd"))
+    queue.push(sequence("single", tenant="other"))
+    assert order(queue).index("single") <= 2
+
+
+def test_long_requests_pay_for_their_length():
+    """Over time two tenants get as many tokens, not as many requests."""
+    queue = FairQueue()
+    for number in range(40):
+        queue.push(sequence("long", tenant="long", tokens=1600))
+        queue.push(sequence("short", tenant="short", tokens=200))
+        queue.push(sequence("short", tenant="short", tokens=200))
+        del number
+    first = order(queue)[:45]
+    long_tokens, short_tokens = 1600 * first.count("long"), 200 * first.count("short")
+    assert 0.5 < long_tokens / short_tokens < 2
+
+
+def test_a_preempted_sequence_goes_before_everyone():
+    """It has waited and paid already, whatever its class."""
+    queue = FairQueue()
+    queue.push(sequence("urgent", priority=3))
+    queue.push_back(sequence("preempted", priority=1))
+    assert ["preempted", "urgent"] == order(queue)
+
+
+def test_one_can_leave_from_anywhere():
+    """A request that is cancelled while it waits is gone, and the rest keep their order."""
+    queue = FairQueue()
+    waiting = [sequence(name, tenant=name) for name in "abc"]
+    for one in waiting:
+        queue.push(one)
+    queue.remove(waiting[1])
+    assert ["a", "c"] == sorted(order(queue))
