@@ -84,7 +84,11 @@ class GatewayApp:
         self._upkeep: Upkeep | None = None
         self._prices = PriceList()
         self._state = (
-            SharedState(settings.redis_url, Breaker("redis", fail_max=3, reset_s=1.0))
+            SharedState(
+                settings.redis_url,
+                Breaker("redis", fail_max=3, reset_s=1.0),
+                timeout_s=settings.redis_timeout_s,
+            )
             if settings.redis_url
             else None
         )

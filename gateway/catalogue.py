@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "PolicyFacts"]
 
 _REFRESH_S = 1.0
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,7 @@ class Catalogue:
         self._model = model_stubs.InferenceServiceStub(inference)
         self._policies: Mapping[str, PolicyFacts] = {}
         self._revisions: Mapping[str, str] = {}
+        self._refreshing = asyncio.Lock()
         self._log = logs.get()
 
     def policy(self, name: str) -> PolicyFacts | None:
@@ -57,15 +58,16 @@ class Catalogue:
 
     async def refresh(self) -> None:
         """Ask both services; what one does not answer becomes unknown."""
-        self._policies, self._revisions = await asyncio.gather(
-            self._ask_policies(), self._ask_models()
-        )
+        async with self._refreshing:  # what was asked first must not be heard last
+            self._policies, self._revisions = await asyncio.gather(
+                self._ask_policies(), self._ask_models()
+            )
 
     async def run(self) -> None:
         """Refresh until cancelled."""
         while True:
-            await self.refresh()
             await asyncio.sleep(_REFRESH_S)
+            await self.refresh()
 
     async def _ask_policies(self) -> dict[str, PolicyFacts]:
         request = guard_pb.ListPoliciesRequest()

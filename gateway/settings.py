@@ -47,6 +47,12 @@ class GatewaySettings(ServiceSettings):
         ),
         pattern=r"^(rediss?|unix)://",
     )
+    redis_timeout_s: float = Field(
+        0.25,
+        gt=0,
+        le=60,
+        description="Seconds that Redis has for an answer before it counts as lost.",
+    )
     redis_loss_factor: float = Field(
         0.5,
         gt=0,

@@ -141,7 +141,10 @@ def _vault(settings: GuardrailsSettings, secret: bytes) -> Vault:
             "vault share its key; set at least 16 random characters"
         )
     return RedisVault(
-        url=settings.redis_url.get_secret_value(), secret=secret, ttl_s=settings.pseudonym_ttl_s
+        url=settings.redis_url.get_secret_value(),
+        secret=secret,
+        ttl_s=settings.pseudonym_ttl_s,
+        timeout_s=settings.redis_timeout_s,
     )
 
 

@@ -46,6 +46,12 @@ class GuardrailsSettings(ServiceSettings):
         None,
         description="Redis that keeps the values behind pseudonyms; in memory without one.",
     )
+    redis_timeout_s: float = Field(
+        0.5,
+        gt=0,
+        le=60,
+        description="Seconds that Redis has for an answer before it counts as lost.",
+    )
     pseudonym_ttl_s: float = Field(
         3600.0,
         gt=0,

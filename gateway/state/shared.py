@@ -1,7 +1,7 @@
 """The connection to Redis: fails fast, and is left alone for a while after it failed.
 
-The library's defaults wait seconds for a server that is down. Here a command takes a quarter of a
-second at most and is not retried; after a failure the breaker makes the next ones fail at once
+The library's defaults wait seconds for a server that is down. Here a command has the time that the
+settings give it and is not retried; after a failure the breaker makes the next ones fail at once
 until one of them may try again.
 """
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SharedState", "StateLostError"]
 
-_TIMEOUT_S = 0.25
 _MAX_CONNECTIONS = 128
 
 
@@ -35,14 +34,17 @@ class StateLostError(Exception):
 class SharedState:
     """One Redis, by its commands and scripts. Every failure is a `StateLostError`."""
 
-    def __init__(self, url: str, breaker: Breaker) -> None:
-        """Connect to `redis://host:port/0`, `rediss://…` or `unix:///path` when first asked."""
+    def __init__(self, url: str, breaker: Breaker, *, timeout_s: float) -> None:
+        """Connect to `redis://host:port/0`, `rediss://…` or `unix:///path` when first asked.
+
+        Connecting, and a command, take `timeout_s` seconds at most.
+        """
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_MAX_CONNECTIONS,
-            timeout=_TIMEOUT_S,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )

@@ -98,8 +98,8 @@ class MemoryVault:
 class RedisVault:
     """A vault that replicas share: AES-256-GCM under a key of the scope, with a time to live."""
 
-    def __init__(self, *, url: str, secret: bytes, ttl_s: float, timeout_s: float = 0.5) -> None:
-        """Connect at first use."""
+    def __init__(self, *, url: str, secret: bytes, ttl_s: float, timeout_s: float) -> None:
+        """Connect at first use; connecting, and a command, take `timeout_s` seconds at most."""
         self._redis: Any = redis.asyncio.from_url(
             url,
             socket_timeout=timeout_s,

@@ -327,6 +327,7 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 async def shared_state(redis_server: RedisServer) -> AsyncIterator[SharedState]:
     redis_server.flush()
-    state = SharedState(redis_server.url, Breaker("redis", fail_max=1, reset_s=1.0))
+    breaker = Breaker("redis", fail_max=1, reset_s=1.0)
+    state = SharedState(redis_server.url, breaker, timeout_s=30)
     yield state
     await state.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 
@@ -21,13 +22,15 @@ REQUEST = pb.GenerateRequest(messages=[pb.Message(role=pb.ROLE_USER, text=SECRET
 
 async def _decision(stack, request_id, **more):
     request = pb.GetDecisionRequest(request_id=request_id)
-    return (await stack.stub.GetDecision(request, timeout=5, **more)).decision
+    return (await stack.stub.GetDecision(request, timeout=60, **more)).decision
 
 
 @pytest.fixture(params=["memory", "redis"])
 async def audited(request, monkeypatch, tmp_path, redis_server):
     redis_server.flush()
-    more = {"redis_url": redis_server.url} if request.param == "redis" else {}
+    more = (
+        {"redis_url": redis_server.url, "redis_timeout_s": 30} if request.param == "redis" else {}
+    )
     async with running_stack(monkeypatch, audit_dir=tmp_path / "audit", **more) as stack:
         yield stack, tmp_path / "audit"
 
@@ -35,7 +38,7 @@ async def audited(request, monkeypatch, tmp_path, redis_server):
 async def test_a_decision_can_be_explained(audited) -> None:
     """Who, when, under which policy, what was found and done, step by step; hashes, no content."""
     stack, folder = audited
-    response = await stack.stub.Generate(REQUEST, timeout=5)
+    response = await stack.stub.Generate(REQUEST, timeout=60)
 
     decision = await _decision(stack, response.request_id)
 
@@ -64,7 +67,7 @@ async def test_a_block_is_recorded_with_its_findings(audited) -> None:
     stack, _ = audited
     stack.guard.block_word = "there"
 
-    response = await stack.stub.Generate(REQUEST, timeout=5)
+    response = await stack.stub.Generate(REQUEST, timeout=60)
     decision = await _decision(stack, response.request_id)
 
     assert pb.FINISH_REASON_BLOCKED == decision.finish_reason
@@ -76,9 +79,12 @@ async def test_a_block_is_recorded_with_its_findings(audited) -> None:
 async def test_what_did_not_finish_is_recorded_too(audited, ending, reason) -> None:
     """A request that failed or was given up leaves a record that says so."""
     stack, _ = audited
-    stack.guard.abort_stream_after = 1 if ending == "failed" else None
+    if ending == "failed":
+        stack.guard.abort_stream_after = 1
+    else:
+        stack.model.hold = asyncio.Event()
     request = pb.StreamGenerateRequest(messages=REQUEST.messages)
-    call = stack.stub.StreamGenerate(request, timeout=5)
+    call = stack.stub.StreamGenerate(request, timeout=60)
     started = (await call.read()).started
     if ending == "cancelled":
         call.cancel()
@@ -110,7 +116,7 @@ async def test_decisions_are_for_their_tenant(monkeypatch, tmp_path) -> None:
         + f'[tenants.u]\nroles = ["r"]\n[[keys]]\nid = "k2"\nsha256 = "{digest}"\ntenant = "u"\n'
     )
     async with running_stack(monkeypatch, access_file=path) as stack:
-        response = await stack.stub.Generate(REQUEST, metadata=key, timeout=5)
+        response = await stack.stub.Generate(REQUEST, metadata=key, timeout=60)
         await _decision(stack, response.request_id, metadata=key)
         reasons = []
         for request_id in (response.request_id, "req-0"):
@@ -127,7 +133,7 @@ async def test_a_disk_that_is_full_stops_nobody(monkeypatch, tmp_path) -> None:
     """Records that cannot be written are reported in the log; the answer comes."""
     (tmp_path / "audit").write_text("a file where the folder should be")
     async with running_stack(monkeypatch, audit_dir=tmp_path / "audit") as stack:
-        response = await stack.stub.Generate(REQUEST, timeout=5)
+        response = await stack.stub.Generate(REQUEST, timeout=60)
 
     assert "HELLO THERE." == response.text
 
@@ -139,7 +145,7 @@ async def test_a_record_reads_back_as_it_was_written(monkeypatch, tmp_path) -> N
         stack.guard.prompt_findings = [
             guard_pb.Finding(detector="pii", category="EMAIL", action=guard_pb.ACTION_BLOCK)
         ]
-        await stack.stub.Generate(REQUEST, timeout=5)
+        await stack.stub.Generate(REQUEST, timeout=60)
         (path,) = tmp_path.glob("*.jsonl")
         line = path.read_text().strip()
 

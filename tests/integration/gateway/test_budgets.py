@@ -218,12 +218,12 @@ def _stack(monkeypatch, tmp_path, redis_server, backend, tokens=1000):
     redis_server.flush()
     path, key = access_file(tmp_path, BUDGET.format(tokens=tokens))
     path.write_text('currency = "EUR"\n' + path.read_text() + PRICES)
-    more = {"redis_url": redis_server.url} if backend == "redis" else {}
+    more = {"redis_url": redis_server.url, "redis_timeout_s": 30} if backend == "redis" else {}
     return running_stack(monkeypatch, access_file=path, **more), key
 
 
 async def _usage(stack, key):
-    usage = await stack.stub.GetUsage(pb.GetUsageRequest(), metadata=key, timeout=5)
+    usage = await stack.stub.GetUsage(pb.GetUsageRequest(), metadata=key, timeout=60)
     return usage.rows, {(b.unit, b.used, b.reserved) for b in usage.budgets}
 
 
@@ -245,7 +245,7 @@ async def test_the_ledger_balances_on_every_path(
             case "guard lost":
                 stack.guard.abort_with = grpc.StatusCode.UNAVAILABLE
         request = pb.StreamGenerateRequest(messages=HI, sampling=pb.Sampling(max_new_tokens=50))
-        call = stack.stub.StreamGenerate(request, metadata=key, timeout=10)
+        call = stack.stub.StreamGenerate(request, metadata=key, timeout=60)
         seen = ""
         try:
             async for event in call:
@@ -257,7 +257,7 @@ async def test_the_ledger_balances_on_every_path(
         except (grpc.aio.AioRpcError, asyncio.CancelledError):
             pass
         if ending == "cancelled":
-            await asyncio.wait_for(stack.model.stopped.wait(), 5)
+            await asyncio.wait_for(stack.model.stopped.wait(), 60)
         rows, budgets = await _settled(stack, key)
 
     tokens = 0 if ending in ("blocked", "guard lost") else 5
@@ -296,11 +296,11 @@ async def test_a_request_gets_what_the_budget_covers(
         stack.model.pieces = ("a ", "b ", "c ", "d ", "e ", "f ", "g ")
         sampling = pb.Sampling(max_new_tokens=50)
         response = await stack.stub.Generate(
-            pb.GenerateRequest(messages=HI, sampling=sampling), metadata=key, timeout=5
+            pb.GenerateRequest(messages=HI, sampling=sampling), metadata=key, timeout=60
         )
         asked = stack.model.requests[0].sampling.max_new_tokens
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await stack.stub.Generate(pb.GenerateRequest(messages=HI), metadata=key, timeout=5)
+            await stack.stub.Generate(pb.GenerateRequest(messages=HI), metadata=key, timeout=60)
         _, budgets = await _usage(stack, key)
 
     error = from_rpc_error(refusal.value)
@@ -326,7 +326,7 @@ async def test_a_request_gets_what_the_budget_covers(
 async def test_wrong_dates_are_named(stack, dates, fields) -> None:
     """A wrong range names the field and the rule."""
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
-        await stack.stub.GetUsage(pb.GetUsageRequest(**dates), timeout=5)
+        await stack.stub.GetUsage(pb.GetUsageRequest(**dates), timeout=60)
 
     assert fields == [v.field for v in from_rpc_error(refusal.value).violations]
 
@@ -335,6 +335,6 @@ async def test_a_lost_ledger_says_so(monkeypatch, tmp_path) -> None:
     """Usage that cannot be read is not reported as none."""
     async with running_stack(monkeypatch, redis_url=f"unix://{tmp_path}/nobody.sock") as stack:
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await stack.stub.GetUsage(pb.GetUsageRequest(), timeout=5)
+            await stack.stub.GetUsage(pb.GetUsageRequest(), timeout=60)
 
     assert "LEDGER_UNAVAILABLE" == from_rpc_error(refusal.value).reason

@@ -25,10 +25,10 @@ async def stack(monkeypatch):
 async def test_generation_begins_before_the_verdict_and_shows_nothing(stack) -> None:
     """While the guard thinks the model works; the caller sees the answer after the verdict."""
     stack.guard.hold = asyncio.Event()
-    call = stack.stub.StreamGenerate(REQUEST, timeout=10)
+    call = stack.stub.StreamGenerate(REQUEST, timeout=60)
     reading = asyncio.create_task(call.read())
     await stack.guard.judging.wait()
-    await asyncio.wait_for(stack.model.stopped.wait(), 5)  # it has said all it had to say
+    await asyncio.wait_for(stack.model.stopped.wait(), 60)  # it has said all it had to say
     assert not reading.done()
 
     stack.guard.hold.set()
@@ -46,17 +46,17 @@ async def test_a_blocked_prompt_stops_what_was_begun(stack) -> None:
     stack.guard.prompt_action = guard_pb.ACTION_BLOCK
     stack.guard.hold = asyncio.Event()
     stack.model.hold = asyncio.Event()
-    call = stack.stub.StreamGenerate(REQUEST, timeout=10)
+    call = stack.stub.StreamGenerate(REQUEST, timeout=60)
     await stack.guard.judging.wait()
     await stack.model.asked.wait()
     stack.guard.hold.set()
 
     events = [event async for event in call]
-    usage = await stack.stub.GetUsage(pb.GetUsageRequest(), timeout=5)
+    usage = await stack.stub.GetUsage(pb.GetUsageRequest(), timeout=60)
 
     assert ["started", "final"] == [event.WhichOneof("event") for event in events]
     assert pb.FINISH_REASON_BLOCKED == events[-1].final.finish_reason
-    await asyncio.wait_for(stack.model.stopped.wait(), 5)
+    await asyncio.wait_for(stack.model.stopped.wait(), 60)
     assert [0] == [row.input_tokens + row.output_tokens for row in usage.rows]
 
 
@@ -71,9 +71,9 @@ async def test_where_it_is_not_sound_the_check_comes_first(stack, why) -> None:
         await stack.app._catalogue.refresh()
     stack.guard.hold = asyncio.Event()
     if why == "whole answer":
-        call = stack.stub.Generate(pb.GenerateRequest(messages=REQUEST.messages), timeout=10)
+        call = stack.stub.Generate(pb.GenerateRequest(messages=REQUEST.messages), timeout=60)
     else:
-        call = stack.stub.StreamGenerate(REQUEST, timeout=10)
+        call = stack.stub.StreamGenerate(REQUEST, timeout=60)
     await stack.guard.judging.wait()
     begun_early = len(stack.model.requests)
     stack.guard.hold.set()
@@ -95,7 +95,7 @@ async def test_a_part_that_fails_is_the_documented_answer(stack, part) -> None:
     else:
         stack.model.abort_with = grpc.StatusCode.INTERNAL
     with pytest.raises(grpc.aio.AioRpcError) as failure:
-        async for _ in stack.stub.StreamGenerate(REQUEST, timeout=10):
+        async for _ in stack.stub.StreamGenerate(REQUEST, timeout=60):
             pass
 
     expected = {"guard": "GUARDRAILS_UNAVAILABLE", "model": "INFERENCE_UNAVAILABLE"}[part]
@@ -106,13 +106,13 @@ async def test_a_caller_that_hangs_up_stops_both(stack) -> None:
     """Leaving before the verdict leaves nothing running."""
     stack.guard.hold = asyncio.Event()
     stack.model.hold = asyncio.Event()
-    call = stack.stub.StreamGenerate(REQUEST, timeout=10)
+    call = stack.stub.StreamGenerate(REQUEST, timeout=60)
     await stack.guard.judging.wait()
     await stack.model.asked.wait()
 
     call.cancel()
 
-    await asyncio.wait_for(stack.model.stopped.wait(), 5)
+    await asyncio.wait_for(stack.model.stopped.wait(), 60)
 
 
 def test_it_switches_itself_off_and_on() -> None:

@@ -55,6 +55,7 @@ def serve_with(serve, tmp_path):
             policies_dir=folder,
             default_policy="mine",
             redis_url=f"unix://{socket}",
+            redis_timeout_s=30,
             **{"secret": SECRET} | settings,
         )
 
