@@ -133,7 +133,7 @@ async def test_redis_lost_leaves_a_share(tmp_path) -> None:
     breaker = Breaker("redis", fail_max=1, reset_s=1.0)
     lost = SharedState(f"unix://{tmp_path}/nobody.sock", breaker, timeout_s=30)
     shared = LocalLimits(SharedMeters(lost), SharedSlots(lost))
-    limits = SharedLimits(shared, LocalLimits(MemoryMeters(), MemorySlots()), factor=0.5)
+    limits = SharedLimits(shared, LocalLimits(MemoryMeters(now=Clock()), MemorySlots()), factor=0.5)
 
     first = await limits.take([_claim(30)])
     second = await limits.take([_claim(1)])
@@ -179,13 +179,14 @@ async def test_over_the_limit_is_answered_with_the_time_to_retry(
     """RESOURCE_EXHAUSTED names the quota and when to come back; the model is left alone."""
     redis_server.flush()
     path, key = access_file(tmp_path, terms)
-    more = {"redis_url": redis_server.url} if backend == "redis" else {}
+    shared = {"redis_url": redis_server.url, "redis_timeout_s": 30}
+    more = shared if backend == "redis" else {}
     async with running_stack(monkeypatch, access_file=path, **more) as stack:
         stack.model.pieces = ("word ",) * 30
         errors = []
         for _ in range(4):
             try:
-                await stack.stub.Generate(pb.GenerateRequest(messages=HI), metadata=key, timeout=10)
+                await stack.stub.Generate(pb.GenerateRequest(messages=HI), metadata=key, timeout=60)
             except grpc.aio.AioRpcError as error:
                 errors.append(from_rpc_error(error))
         calls = len(stack.model.requests)
@@ -204,9 +205,9 @@ async def test_counting_tokens_is_limited_too(monkeypatch, tmp_path) -> None:
     async with running_stack(monkeypatch, access_file=path) as stack:
         request = pb.CountTokensRequest(messages=HI)
         for _ in range(2):
-            await stack.stub.CountTokens(request, metadata=key, timeout=5)
+            await stack.stub.CountTokens(request, metadata=key, timeout=60)
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await stack.stub.CountTokens(request, metadata=key, timeout=5)
+            await stack.stub.CountTokens(request, metadata=key, timeout=60)
 
     assert "RATE_LIMITED" == from_rpc_error(refusal.value).reason
 
@@ -217,16 +218,16 @@ async def test_a_tenant_has_so_many_requests_at_once(monkeypatch, tmp_path) -> N
     async with running_stack(monkeypatch, access_file=path) as stack:
         stack.model.hold = asyncio.Event()
         running = stack.stub.StreamGenerate(
-            pb.StreamGenerateRequest(messages=HI), metadata=key, timeout=10
+            pb.StreamGenerateRequest(messages=HI), metadata=key, timeout=60
         )
         await running.read()
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await stack.stub.Generate(pb.GenerateRequest(messages=HI), metadata=key, timeout=10)
+            await stack.stub.Generate(pb.GenerateRequest(messages=HI), metadata=key, timeout=60)
         stack.model.hold.set()
         while await running.read() is not grpc.aio.EOF:
             pass
         served = await stack.stub.Generate(
-            pb.GenerateRequest(messages=HI), metadata=key, timeout=10
+            pb.GenerateRequest(messages=HI), metadata=key, timeout=60
         )
 
     assert "TOO_MANY_CONCURRENT_REQUESTS" == from_rpc_error(refusal.value).reason
@@ -243,7 +244,7 @@ async def test_a_lost_redis_shows_in_answer_and_log(monkeypatch, tmp_path) -> No
             monkeypatch, access_file=path, redis_url=url, redis_timeout_s=30
         ) as stack:
             response = await stack.stub.Generate(
-                pb.GenerateRequest(messages=HI), metadata=key, timeout=10
+                pb.GenerateRequest(messages=HI), metadata=key, timeout=60
             )
 
     assert ("redis", "local_limits") in [(d.part, d.mode) for d in response.degradations]
