@@ -118,6 +118,7 @@ class Checker:
                 secret=self._secret, tenant=surroundings.tenant, placeholders=placeholders
             ),
             restorer=restorer,
+            secret=self._secret,
         )
         return StreamedCheck(window, judges=self._judges, keep=keep, clock=self._clock)
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .findings import Action, Finding
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from .findings import Finding
 
 __all__ = ["Cluster", "Replacement", "clusters", "order"]
 
@@ -38,11 +38,11 @@ class Cluster:
     @property
     def blocks(self) -> bool:
         """Whether the text must end before this cluster."""
-        return any(finding.action is Action.BLOCK for finding in self.findings)
+        return any(finding.treatment.blocks for finding in self.findings)
 
     def replacements(self) -> Iterator[Replacement]:
         """The stretches to rewrite, from left to right."""
-        redacted = [finding for finding in self.findings if finding.action is Action.REDACT]
+        redacted = [finding for finding in self.findings if finding.treatment.replaces]
         for merged in clusters(redacted):
             longest = max(merged.findings, key=lambda f: (f.end - f.start, f.score, f.rule_id))
             yield Replacement(start=merged.start, end=merged.end, finding=longest)

@@ -51,7 +51,14 @@ class Treatment(enum.Enum):
     MASK = "mask"
     HASH = "hash"
     PSEUDONYMIZE = "pseudonymize"
+    # The whole text is delimited as data that nobody vouches for.
+    MARK = "mark"
+    # The whole text is replaced by a notice.
+    DROP = "drop"
+    # A person is to look at it; the text passes meanwhile.
     REVIEW = "review"
+    # A person is to look at it; the text does not pass meanwhile.
+    HOLD = "hold"
     BLOCK = "block"
 
     @property
@@ -64,15 +71,35 @@ class Treatment(enum.Enum):
         """Whether the text changes."""
         return self.action is Action.REDACT
 
+    @property
+    def replaces(self) -> bool:
+        """Whether the found stretch is replaced, and not the whole text or nothing."""
+        return self in _REPLACING
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the text ends before the finding."""
+        return self in _BLOCKING
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person is to decide."""
+        return self.action is Action.REVIEW
+
 
 _ACTIONS: Final = {
     Treatment.ALLOW: Action.ALLOW,
     Treatment.MASK: Action.REDACT,
     Treatment.HASH: Action.REDACT,
     Treatment.PSEUDONYMIZE: Action.REDACT,
+    Treatment.MARK: Action.REDACT,
+    Treatment.DROP: Action.REDACT,
     Treatment.REVIEW: Action.REVIEW,
+    Treatment.HOLD: Action.REVIEW,
     Treatment.BLOCK: Action.BLOCK,
 }
+_REPLACING: Final = frozenset({Treatment.MASK, Treatment.HASH, Treatment.PSEUDONYMIZE})
+_BLOCKING: Final = frozenset({Treatment.HOLD, Treatment.BLOCK})
 
 
 class ExecutionState(enum.IntEnum):

@@ -10,6 +10,7 @@ from .findings import Execution, ExecutionState, Finding, Match, Treatment
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from .bands import Bands
     from .surroundings import Surroundings
 
 __all__ = [
@@ -25,7 +26,7 @@ __all__ = [
 _T = TypeVar("_T")
 
 # Treatments that leave the value in the text.
-_SHOWING = frozenset({Treatment.ALLOW, Treatment.REVIEW})
+_SHOWING = frozenset({Treatment.ALLOW, Treatment.MARK, Treatment.REVIEW})
 
 
 class Scan(Protocol):
@@ -88,17 +89,16 @@ class ConversationalDetector(Detector, Protocol):
 class LaneSettings:
     """What a policy says about one detector in one direction."""
 
-    treatment: Treatment
-    categories: Mapping[str, Treatment]
-    threshold: float
+    bands: Bands
+    categories: Mapping[str, Bands]
     blocks_on_failure: bool
     timeout_s: float
     overlap_chars: int = 64
     sees: frozenset[str] | None = None
 
-    def treatment_of(self, category: str) -> Treatment:
-        """What to do with a finding of this category; what a purpose must not see is masked."""
-        treatment = self.categories.get(category, self.treatment)
+    def treatment_of(self, category: str, score: float) -> Treatment | None:
+        """What to do with a match, if anything; what a purpose must not see is masked."""
+        treatment = self.categories.get(category, self.bands).treatment_of(score)
         if self.sees is None or category in self.sees or treatment not in _SHOWING:
             return treatment
         return Treatment.MASK
@@ -106,7 +106,7 @@ class LaneSettings:
     @property
     def treatments(self) -> frozenset[Treatment]:
         """Every treatment that can occur."""
-        return frozenset((self.treatment, *self.categories.values()))
+        return self.bands.treatments.union(*(each.treatments for each in self.categories.values()))
 
 
 class Lane:
@@ -187,11 +187,12 @@ class Lane:
         findings = []
         for match in matches or ():
             self._score = max(self._score, match.score)
-            if match.score >= self.settings.threshold:
-                findings.append(self._finding(match))
+            treatment = self.settings.treatment_of(match.category, match.score)
+            if treatment is not None:
+                findings.append(self._finding(match, treatment))
         return findings
 
-    def _finding(self, match: Match) -> Finding:
+    def _finding(self, match: Match, treatment: Treatment) -> Finding:
         return Finding(
             detector=self.detector,
             category=match.category,
@@ -199,7 +200,7 @@ class Lane:
             start=match.start,
             end=match.end,
             score=match.score,
-            treatment=self.settings.treatment_of(match.category),
+            treatment=treatment,
         )
 
     def _guarded(self, work: Callable[[], _T]) -> _T | None:

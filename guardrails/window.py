@@ -18,7 +18,7 @@ from .graphemes import GraphemeEdge
 from .redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .lanes import Lane, Question
     from .pseudonyms import Restorer
@@ -58,6 +58,7 @@ class GuardWindow:
         policy_digest: str,
         redactor: Redactor | None = None,
         restorer: Restorer | None = None,
+        rail: Callable[[str, Sequence[Finding]], str] | None = None,
     ) -> None:
         """Begin an empty text.
 
@@ -69,6 +70,7 @@ class GuardWindow:
             redactor: rewrites what the policy redacts.
             restorer: puts values back for placeholders in what is released; what it puts back
                 is not scanned again.
+            rail: what to pass on of a text that is held whole, given its findings.
         """
         self.whole = whole
         self.end: End | None = None
@@ -80,6 +82,7 @@ class GuardWindow:
         self._policy_digest = policy_digest
         self._redactor = redactor or Redactor()
         self._restorer = restorer
+        self._rail = rail
         self._edge = GraphemeEdge()
         self._ledger = Ledger()
         self._complete = False
@@ -212,7 +215,7 @@ class GuardWindow:
         self.action = max(self.action, *(finding.action for finding in cluster.findings))
         if cluster.blocks:
             self._scanned_chars = self.settled_chars = cluster.end
-            self.end = End.BLOCKED
+            self.action, self.end = Action.BLOCK, End.BLOCKED
             return
         for stretch in cluster.replacements():
             self._keep(self._original(stretch.start))
@@ -253,8 +256,10 @@ class GuardWindow:
             return _NOTHING
         if self._restorer is not None and self.end is not None:
             self._held_text.append(self._restorer.flush())
-        text = "" if self.whole and self.end is End.BLOCKED else "".join(self._held_text)
         findings = tuple(self._held_findings)
+        text = "" if self.whole and self.end is End.BLOCKED else "".join(self._held_text)
+        if self.whole and self.end is End.FINISHED and self._rail is not None:
+            text = self._rail(text, findings)
         self.findings += findings
         self._held_text, self._held_findings = [], []
         self._ledger.add(text)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from guardrails.detectors import RuleDetector
 from guardrails.findings import Direction, Execution, ExecutionState, Role, Treatment
 from guardrails.lanes import Lane, LaneSettings
-from guardrails.rules import PatternError, Rule
+from guardrails.rails import railed
 from guardrails.surroundings import Surroundings
 from guardrails.window import GuardWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from guardrails.lanes import Detector
     from guardrails.pseudonyms import Restorer
     from guardrails.redaction import Redactor
 
-    from .document import DetectorEntry, PolicyDocument
+__all__ = ["CompiledPolicy", "Plan", "Planned", "ReviewTerms"]
 
-__all__ = ["CompiledPolicy", "compile_policy"]
-
-CUSTOM = "custom"
 # The detector whose categories purposes are about.
 MINIMISED = "pii"
 
@@ -32,18 +29,42 @@ _NOWHERE = Surroundings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
+class Planned:
+    """A detector at work in one direction, with what holds for each role that it looks at."""
+
     detector: Detector
-    roles: frozenset[Role]
-    settings: LaneSettings
+    by_role: Mapping[Role, LaneSettings]
+
+    @property
+    def treatments(self) -> frozenset[Treatment]:
+        """Every treatment that can occur."""
+        return frozenset().union(*(settings.treatments for settings in self.by_role.values()))
+
+    @property
+    def blocks_on_failure(self) -> bool:
+        """Whether a text that it could not check is blocked."""
+        return any(settings.blocks_on_failure for settings in self.by_role.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
+class Plan:
     """One direction of a policy."""
 
-    planned: tuple[_Planned, ...]
+    planned: tuple[Planned, ...]
     whole: bool
+
+    @property
+    def treatments(self) -> frozenset[Treatment]:
+        """Every treatment that can occur."""
+        return frozenset().union(*(planned.treatments for planned in self.planned))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewTerms:
+    """What is kept of a case that waits for a person, and for how many seconds."""
+
+    keep_text: bool
+    ttl_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +74,10 @@ class CompiledPolicy:
     name: str
     description: str
     digest: str
-    plans: Mapping[Direction, _Plan]
+    plans: Mapping[Direction, Plan]
     purposes: Mapping[str, frozenset[str]]
     restores_output: bool
+    reviews: ReviewTerms
 
     def open(  # noqa: PLR0913 - everything that makes a window, by name
         self,
@@ -66,16 +88,21 @@ class CompiledPolicy:
         surroundings: Surroundings = _NOWHERE,
         redactor: Redactor | None = None,
         restorer: Restorer | None = None,
+        secret: bytes = b"",
     ) -> GuardWindow:
-        """Begin a text. Detectors that the policy does not ask for here are marked as skipped."""
+        """Begin a text. Detectors that the policy does not ask for here are marked as skipped.
+
+        `secret` is the key of the marks around texts that nobody vouches for.
+        """
         plan = self.plans[direction]
         lanes, skipped = [], []
         for planned in plan.planned:
-            if role in planned.roles:
+            settings = planned.by_role.get(role)
+            if settings is not None:
                 lanes.append(
                     Lane(
                         detector=planned.detector,
-                        settings=self._for_purpose(planned, surroundings.purpose),
+                        settings=self._for_purpose(planned, settings, surroundings.purpose),
                         surroundings=surroundings,
                         clock=clock,
                     )
@@ -86,31 +113,29 @@ class CompiledPolicy:
             lanes,
             skipped=skipped,
             whole=plan.whole,
+            rail=functools.partial(railed, role=role, secret=secret),
             policy_digest=self.digest,
             redactor=redactor,
             restorer=restorer,
         )
 
-    def _for_purpose(self, planned: _Planned, purpose: str) -> LaneSettings:
+    def _for_purpose(self, planned: Planned, settings: LaneSettings, purpose: str) -> LaneSettings:
         if not purpose or planned.detector.name != MINIMISED:
-            return planned.settings
-        return dataclasses.replace(planned.settings, sees=self.purposes[purpose])
+            return settings
+        return dataclasses.replace(settings, sees=self.purposes[purpose])
 
     def pseudonymizes(self, direction: Direction) -> bool:
         """Whether texts in this direction can get placeholders."""
-        return any(
-            Treatment.PSEUDONYMIZE in planned.settings.treatments
-            for planned in self.plans[direction].planned
-        )
+        return Treatment.PSEUDONYMIZE in self.plans[direction].treatments
+
+    def asks(self, direction: Direction) -> bool:
+        """Whether texts in this direction can be put before a person."""
+        return any(treatment.asks for treatment in self.plans[direction].treatments)
 
     @property
     def rewrites_input(self) -> bool:
         """Whether an input can come back changed, so that generation has to wait for the check."""
-        return any(
-            treatment.rewrites
-            for planned in self.plans[Direction.INPUT].planned
-            for treatment in planned.settings.treatments
-        )
+        return any(treatment.rewrites for treatment in self.plans[Direction.INPUT].treatments)
 
     @property
     def buffers_output(self) -> bool:
@@ -120,7 +145,7 @@ class CompiledPolicy:
     def blocks_without(self, names: Collection[str]) -> bool:
         """Whether it blocks texts that one of these detectors could not check."""
         return any(
-            planned.detector.name in names and planned.settings.blocks_on_failure
+            planned.detector.name in names and planned.blocks_on_failure
             for plan in self.plans.values()
             for planned in plan.planned
         )
@@ -137,118 +162,6 @@ class CompiledPolicy:
                 }
             )
         )
-
-
-def compile_policy(
-    name: str, document: PolicyDocument, detectors: Mapping[str, Detector]
-) -> tuple[CompiledPolicy | None, list[str]]:
-    """Bind a policy to detectors; without a policy, the list says every reason why not."""
-    custom, mistakes = _custom_rules(document)
-    known = dict(detectors)
-    if custom:
-        known[CUSTOM] = RuleDetector(CUSTOM, custom)
-    for direction in Direction:
-        mistakes += _unknown_names(document, direction, known)
-    mistakes += _unbounded(document, custom)
-    mistakes += _purposes(document, known)
-    if mistakes:
-        return None, mistakes
-    plans = {direction: _plan(document, direction, known) for direction in Direction}
-    return (
-        CompiledPolicy(
-            name=name,
-            description=document.description,
-            digest=document.digest,
-            plans=plans,
-            purposes={name: frozenset(purpose.sees) for name, purpose in document.purposes.items()},
-            restores_output=document.output.restore,
-        ),
-        [],
-    )
-
-
-def _plan(
-    document: PolicyDocument, direction: Direction, detectors: Mapping[str, Detector]
-) -> _Plan:
-    section = document.section(direction)
-    planned = tuple(
-        _Planned(detector=detectors[name], roles=frozenset(entry.roles), settings=_settings(entry))
-        for name, entry in sorted(section.detectors.items())
-    )
-    # Input is judged as a whole: a prompt of which the model may see half is no prompt.
-    return _Plan(planned=planned, whole=direction is Direction.INPUT or section.buffer == "whole")
-
-
-def _settings(entry: DetectorEntry) -> LaneSettings:
-    return LaneSettings(
-        treatment=entry.action,
-        categories=dict(entry.categories),
-        threshold=entry.threshold,
-        blocks_on_failure=entry.on_failure == "block",
-        timeout_s=entry.timeout_s,
-        overlap_chars=entry.overlap_chars,
-    )
-
-
-def _custom_rules(document: PolicyDocument) -> tuple[list[Rule], list[str]]:
-    rules, mistakes, seen = [], [], set()
-    for index, entry in enumerate(document.rules):
-        if entry.id in seen:
-            mistakes.append(f"rules[{index}].id: {entry.id!r} stands here twice; rename one")
-        seen.add(entry.id)
-        try:
-            rules.append(
-                Rule(
-                    id=f"{CUSTOM}.{entry.id}",
-                    category=entry.category,
-                    pattern=entry.pattern,
-                    score=entry.score,
-                )
-            )
-        except PatternError as error:
-            mistakes.append(f"rules[{index}].pattern: {error}")
-    return rules, mistakes
-
-
-def _unknown_names(
-    document: PolicyDocument, direction: Direction, known: Mapping[str, Detector]
-) -> Iterator[str]:
-    for name, entry in document.section(direction).detectors.items():
-        place = f"{direction.value}.detectors.{name}"
-        if name not in known:
-            yield f"{place}: no such detector; there are {', '.join(sorted(known))}"
-            continue
-        categories = known[name].categories
-        for category in entry.categories:
-            if category not in categories:
-                yield (
-                    f"{place}.categories.{category}: {name} has no such category; "
-                    f"it has {', '.join(sorted(categories))}"
-                )
-
-
-def _unbounded(document: PolicyDocument, custom: list[Rule]) -> Iterator[str]:
-    if CUSTOM not in document.output.detectors or document.output.buffer == "whole":
-        return
-    for rule in custom:
-        if not rule.bounds.streams:
-            yield (
-                f"rules: {rule.id.removeprefix(CUSTOM + '.')} can match without limit and cannot "
-                "stream; bound its repeats ({0,n} for * and +) or set output.buffer: whole"
-            )
-
-
-def _purposes(document: PolicyDocument, known: Mapping[str, Detector]) -> Iterator[str]:
-    if not document.purposes or MINIMISED not in known:
-        return
-    categories = known[MINIMISED].categories
-    for name, purpose in document.purposes.items():
-        for index, category in enumerate(purpose.sees):
-            if category not in categories:
-                yield (
-                    f"purposes.{name}.sees[{index}]: {category} is no category of {MINIMISED}; "
-                    f"it has {', '.join(sorted(categories))}"
-                )
 
 
 def _skipped(detector: Detector) -> Execution:

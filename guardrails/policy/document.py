@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from guardrails.findings import Direction, Role, Treatment
 
@@ -17,11 +17,16 @@ __all__ = [
     "OutputSection",
     "PolicyDocument",
     "Purpose",
+    "Reviews",
+    "RoleVerdict",
+    "Verdict",
 ]
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Category = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+# Whether a text passes while a person has yet to look at it.
+UnderReview = Literal[Treatment.REVIEW, Treatment.HOLD]
 
 _CHECKED_ROLES = (Role.USER, Role.ASSISTANT, Role.TOOL, Role.DOCUMENT)
 
@@ -30,13 +35,41 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def _as_verdict(value: object) -> object:
+    """`EMAIL: mask` is short for `EMAIL: {action: mask}`."""
+    return {"action": value} if isinstance(value, str) else value
+
+
+class Verdict(_Section):
+    """What becomes of which scores; what is left out is as one level up."""
+
+    action: Treatment | None = None
+    threshold: Fraction | None = None
+    review_from: Fraction | None = None
+    under_review: UnderReview | None = None
+
+
+ByCategory = dict[Category, Annotated[Verdict, BeforeValidator(_as_verdict)]]
+
+
+class RoleVerdict(Verdict):
+    """What is different for one role."""
+
+    categories: ByCategory = Field(default_factory=dict)
+
+
 class DetectorEntry(_Section):
     """What to do with one detector's findings."""
 
     action: Treatment
-    categories: dict[Category, Treatment] = Field(default_factory=dict)
     threshold: Fraction = 0.5
+    review_from: Fraction | None = None
+    under_review: UnderReview = Treatment.REVIEW
+    categories: ByCategory = Field(default_factory=dict)
     roles: tuple[Role, ...] = Field(_CHECKED_ROLES, min_length=1)
+    by_role: dict[Role, Annotated[RoleVerdict, BeforeValidator(_as_verdict)]] = Field(
+        default_factory=dict
+    )
     on_failure: Literal["block", "allow"] = "block"
     timeout_s: float = Field(2.0, gt=0, le=60)
     overlap_chars: int = Field(64, ge=24, le=4096)
@@ -61,6 +94,13 @@ class Purpose(_Section):
     sees: tuple[Category, ...] = ()
 
 
+class Reviews(_Section):
+    """What is kept of a case that waits for a person."""
+
+    keep_text: bool = False
+    ttl_hours: float = Field(168.0, gt=0, le=24 * 365)
+
+
 class CustomRule(_Section):
     """A rule of your own; the rules of a policy form its detector `custom`."""
 
@@ -78,6 +118,7 @@ class PolicyDocument(_Section):
     input: DirectionSection
     output: OutputSection
     purposes: dict[Name, Purpose] = Field(default_factory=dict)
+    reviews: Reviews = Field(default_factory=Reviews)
     rules: tuple[CustomRule, ...] = ()
 
     def section(self, direction: Direction) -> DirectionSection:

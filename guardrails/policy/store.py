@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .compiled import CompiledPolicy, compile_policy
+from .compiling import compile_policy
 from .reading import PolicyError, policy_files, read_folder
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from guardrails.lanes import Detector
 
+    from .compiled import CompiledPolicy
     from .document import PolicyDocument
 
 __all__ = ["PolicyStore", "Reload"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+from guardrails.bands import Bands
 from guardrails.classifier import Checkpoints, ClassifierDetector
 from guardrails.findings import ExecutionState, Treatment
 from guardrails.lanes import Lane, LaneSettings
@@ -17,7 +18,10 @@ def window(treatment=Treatment.MASK, **options) -> GuardWindow:
         "planted", version="1", heads={"planted": "ORDER"}, checkpoints=CHECKPOINTS
     )
     settings = LaneSettings(
-        treatment=treatment, categories={}, threshold=0.5, blocks_on_failure=True, timeout_s=1
+        bands=Bands(treatment=treatment, threshold=0.5),
+        categories={},
+        blocks_on_failure=True,
+        timeout_s=1,
     )
     lane = Lane(
         detector=detector, settings=settings, surroundings=Surroundings(), clock=lambda: 0.0

@@ -1,0 +1,124 @@
+"""From a policy's document to a policy at work, or to every reason why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guardrails.detectors import RuleDetector
+from guardrails.findings import Direction
+from guardrails.rules import PatternError, Rule
+
+from .compiled import MINIMISED, CompiledPolicy, Plan, Planned, ReviewTerms
+from .verdicts import mistakes_of, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from guardrails.lanes import Detector
+
+    from .document import PolicyDocument
+
+__all__ = ["compile_policy"]
+
+CUSTOM = "custom"
+
+
+def compile_policy(
+    name: str, document: PolicyDocument, detectors: Mapping[str, Detector]
+) -> tuple[CompiledPolicy | None, list[str]]:
+    """Bind a policy to detectors; without a policy, the list says every reason why not."""
+    custom, mistakes = _custom_rules(document)
+    known = dict(detectors)
+    if custom:
+        known[CUSTOM] = RuleDetector(CUSTOM, custom)
+    for direction in Direction:
+        mistakes += _wrong_entries(document, direction, known)
+    mistakes += _unbounded(document, custom)
+    mistakes += _purposes(document, known)
+    if mistakes:
+        return None, mistakes
+    plans = {direction: _plan(document, direction, known) for direction in Direction}
+    return (
+        CompiledPolicy(
+            name=name,
+            description=document.description,
+            digest=document.digest,
+            plans=plans,
+            purposes={name: frozenset(purpose.sees) for name, purpose in document.purposes.items()},
+            restores_output=document.output.restore,
+            reviews=ReviewTerms(
+                keep_text=document.reviews.keep_text, ttl_s=document.reviews.ttl_hours * 3600
+            ),
+        ),
+        [],
+    )
+
+
+def _plan(
+    document: PolicyDocument, direction: Direction, detectors: Mapping[str, Detector]
+) -> Plan:
+    section = document.section(direction)
+    planned = tuple(
+        Planned(
+            detector=detectors[name],
+            by_role={role: settings_of(entry, role) for role in entry.roles},
+        )
+        for name, entry in sorted(section.detectors.items())
+    )
+    # Input is judged as a whole: a prompt of which the model may see half is no prompt.
+    return Plan(planned=planned, whole=direction is Direction.INPUT or section.buffer == "whole")
+
+
+def _custom_rules(document: PolicyDocument) -> tuple[list[Rule], list[str]]:
+    rules, mistakes, seen = [], [], set()
+    for index, entry in enumerate(document.rules):
+        if entry.id in seen:
+            mistakes.append(f"rules[{index}].id: {entry.id!r} stands here twice; rename one")
+        seen.add(entry.id)
+        try:
+            rules.append(
+                Rule(
+                    id=f"{CUSTOM}.{entry.id}",
+                    category=entry.category,
+                    pattern=entry.pattern,
+                    score=entry.score,
+                )
+            )
+        except PatternError as error:
+            mistakes.append(f"rules[{index}].pattern: {error}")
+    return rules, mistakes
+
+
+def _wrong_entries(
+    document: PolicyDocument, direction: Direction, known: Mapping[str, Detector]
+) -> Iterator[str]:
+    for name, entry in document.section(direction).detectors.items():
+        if name in known:
+            yield from mistakes_of(entry, direction, known[name])
+        else:
+            place = f"{direction.value}.detectors.{name}"
+            yield f"{place}: no such detector; there are {', '.join(sorted(known))}"
+
+
+def _unbounded(document: PolicyDocument, custom: list[Rule]) -> Iterator[str]:
+    if CUSTOM not in document.output.detectors or document.output.buffer == "whole":
+        return
+    for rule in custom:
+        if not rule.bounds.streams:
+            yield (
+                f"rules: {rule.id.removeprefix(CUSTOM + '.')} can match without limit and cannot "
+                "stream; bound its repeats ({0,n} for * and +) or set output.buffer: whole"
+            )
+
+
+def _purposes(document: PolicyDocument, known: Mapping[str, Detector]) -> Iterator[str]:
+    if not document.purposes or MINIMISED not in known:
+        return
+    categories = known[MINIMISED].categories
+    for name, purpose in document.purposes.items():
+        for index, category in enumerate(purpose.sees):
+            if category not in categories:
+                yield (
+                    f"purposes.{name}.sees[{index}]: {category} is no category of {MINIMISED}; "
+                    f"it has {', '.join(sorted(categories))}"
+                )
