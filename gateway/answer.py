@@ -126,6 +126,8 @@ class Finding:
     rule_id: str
     direction: Direction
     message_index: int = 0
+    # As on the wire; 0 where it is not said.
+    treatment: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ def prompt_check(request: Request) -> pb.CheckTextRequest:
         segments=[_segment(message.role, message.text) for message in request.messages],
         conversation_id=request.conversation_id,
         tenant=request.tenant,
+        request_id=request.request_id,
     )
 
 
@@ -50,6 +51,7 @@ def answer_check(request: Request, text: str) -> pb.CheckTextRequest:
         segments=[pb.Segment(role=pb.ROLE_ASSISTANT, text=text)],
         conversation_id=request.conversation_id,
         tenant=request.tenant,
+        request_id=request.request_id,
         context=_system_prompt(request),
     )
 
@@ -62,6 +64,7 @@ def stream_config(request: Request) -> pb.StreamCheckTextConfig:
         role=pb.ROLE_ASSISTANT,
         conversation_id=request.conversation_id,
         tenant=request.tenant,
+        request_id=request.request_id,
         context=_system_prompt(request),
     )
 
@@ -104,6 +107,7 @@ def to_finding(message: pb.Finding, direction: Direction, message_index: int = 0
         rule_id=message.rule_id,
         direction=direction,
         message_index=message_index,
+        treatment=message.treatment,
     )
 
 

@@ -192,6 +192,7 @@ def _finding(finding: Finding) -> pb.Finding:
         rule_id=finding.rule_id,
         direction=finding.direction.value,  # type: ignore[arg-type]
         message_index=finding.message_index,
+        treatment=finding.treatment,  # type: ignore[arg-type]
     )
 
 

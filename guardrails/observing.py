@@ -114,10 +114,11 @@ class Observer:
         span.end(end_time=started_ns + round(execution.busy_s * 1e9))
 
 
-def _facts(watch: Watch, admitted: Admitted) -> dict[str, str | int]:
+def _facts(watch: Watch, admitted: Admitted) -> dict[str, str | int | list[str]]:
     return {
         names.GUARD_DIRECTION: admitted.direction.name,
         names.GUARD_ACTION: watch.action.name,
         names.GUARD_FINDINGS: len(watch.findings),
+        names.GUARD_TREATMENTS: sorted({each.treatment.value for each in watch.findings}),
         names.POLICY_DIGEST: admitted.policy.digest,
     }

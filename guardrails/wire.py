@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from vedette.guardrails.v1 import guardrails_pb2 as pb
 
 from .checking import summed_up
-from .findings import Action, Direction, ExecutionState, Role
+from .findings import Action, Direction, ExecutionState, Role, Treatment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,6 +46,17 @@ ACTIONS = {
     Action.REDACT: pb.ACTION_REDACT,
     Action.REVIEW: pb.ACTION_REVIEW,
     Action.BLOCK: pb.ACTION_BLOCK,
+}
+TREATMENTS = {
+    Treatment.ALLOW: pb.TREATMENT_ALLOW,
+    Treatment.MASK: pb.TREATMENT_MASK,
+    Treatment.HASH: pb.TREATMENT_HASH,
+    Treatment.PSEUDONYMIZE: pb.TREATMENT_PSEUDONYMIZE,
+    Treatment.MARK: pb.TREATMENT_MARK,
+    Treatment.DROP: pb.TREATMENT_DROP,
+    Treatment.REVIEW: pb.TREATMENT_REVIEW,
+    Treatment.HOLD: pb.TREATMENT_HOLD,
+    Treatment.BLOCK: pb.TREATMENT_BLOCK,
 }
 STATES = {
     ExecutionState.RAN: pb.EXECUTION_STATE_RAN,
@@ -149,6 +160,7 @@ def _finding(value: Finding) -> pb.Finding:
         score=value.score,
         action=ACTIONS[value.action],
         rule_id=value.rule_id,
+        treatment=TREATMENTS[value.treatment],
     )
 
 

@@ -42,6 +42,7 @@ GUARD_DETECTOR: Final = "vedette.guard.detector"
 GUARD_STATE: Final = "vedette.guard.state"
 GUARD_SCORE: Final = "vedette.guard.score"
 GUARD_FINDINGS: Final = "vedette.guard.findings"
+GUARD_TREATMENTS: Final = "vedette.guard.treatments"
 GUARD_CATEGORIES: Final = "vedette.guard.categories"
 
 STEP_OUTCOME: Final = "vedette.step.outcome"

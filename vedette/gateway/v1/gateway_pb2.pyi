@@ -142,7 +142,7 @@ class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueTy
     ACTION_REDACT: _Action.ValueType  # 2
     """Passed on with the found part replaced."""
     ACTION_REVIEW: _Action.ValueType  # 3
-    """Passed on, and the case was put before a person."""
+    """The case was put before a person; whether the text was passed on meanwhile, its treatment says."""
     ACTION_BLOCK: _Action.ValueType  # 4
     """Not passed on."""
 
@@ -156,10 +156,62 @@ ACTION_ALLOW: Action.ValueType  # 1
 ACTION_REDACT: Action.ValueType  # 2
 """Passed on with the found part replaced."""
 ACTION_REVIEW: Action.ValueType  # 3
-"""Passed on, and the case was put before a person."""
+"""The case was put before a person; whether the text was passed on meanwhile, its treatment says."""
 ACTION_BLOCK: Action.ValueType  # 4
 """Not passed on."""
 Global___Action: _TypeAlias = Action  # noqa: Y015
+
+class _Treatment:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TreatmentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Treatment.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TREATMENT_UNSPECIFIED: _Treatment.ValueType  # 0
+    """Not said."""
+    TREATMENT_ALLOW: _Treatment.ValueType  # 1
+    """It stays and is reported."""
+    TREATMENT_MASK: _Treatment.ValueType  # 2
+    """It is replaced by the name of its category."""
+    TREATMENT_HASH: _Treatment.ValueType  # 3
+    """It is replaced by a keyed hash."""
+    TREATMENT_PSEUDONYMIZE: _Treatment.ValueType  # 4
+    """It is replaced by a placeholder that can be restored."""
+    TREATMENT_MARK: _Treatment.ValueType  # 5
+    """The whole segment is passed on between marks that call it untrusted data."""
+    TREATMENT_DROP: _Treatment.ValueType  # 6
+    """The whole segment is replaced by a short notice, and the others go on without it."""
+    TREATMENT_REVIEW: _Treatment.ValueType  # 7
+    """A person is asked; the text is passed on meanwhile."""
+    TREATMENT_HOLD: _Treatment.ValueType  # 8
+    """A person is asked; the text is not passed on meanwhile."""
+    TREATMENT_BLOCK: _Treatment.ValueType  # 9
+    """The text ends before it."""
+
+class Treatment(_Treatment, metaclass=_TreatmentEnumTypeWrapper):
+    """What the policy ordered for a finding, more exactly than an action says it."""
+
+TREATMENT_UNSPECIFIED: Treatment.ValueType  # 0
+"""Not said."""
+TREATMENT_ALLOW: Treatment.ValueType  # 1
+"""It stays and is reported."""
+TREATMENT_MASK: Treatment.ValueType  # 2
+"""It is replaced by the name of its category."""
+TREATMENT_HASH: Treatment.ValueType  # 3
+"""It is replaced by a keyed hash."""
+TREATMENT_PSEUDONYMIZE: Treatment.ValueType  # 4
+"""It is replaced by a placeholder that can be restored."""
+TREATMENT_MARK: Treatment.ValueType  # 5
+"""The whole segment is passed on between marks that call it untrusted data."""
+TREATMENT_DROP: Treatment.ValueType  # 6
+"""The whole segment is replaced by a short notice, and the others go on without it."""
+TREATMENT_REVIEW: Treatment.ValueType  # 7
+"""A person is asked; the text is passed on meanwhile."""
+TREATMENT_HOLD: Treatment.ValueType  # 8
+"""A person is asked; the text is not passed on meanwhile."""
+TREATMENT_BLOCK: Treatment.ValueType  # 9
+"""The text ends before it."""
+Global___Treatment: _TypeAlias = Treatment  # noqa: Y015
 
 class _ExecutionState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -418,6 +470,7 @@ class Finding(_message.Message):
     RULE_ID_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
     MESSAGE_INDEX_FIELD_NUMBER: _builtins.int
+    TREATMENT_FIELD_NUMBER: _builtins.int
     detector: _builtins.str
     """The detector that found it, for example "pii"."""
     category: _builtins.str
@@ -432,6 +485,8 @@ class Finding(_message.Message):
     """Whether it was found in the prompt or in the answer."""
     message_index: _builtins.int
     """For the prompt: which message, from 0."""
+    treatment: Global___Treatment.ValueType
+    """What the policy ordered for it; the action is the short form."""
     @_builtins.property
     def span(self) -> Global___Span:
         """Where it is: in the message named by message_index, or in the answer as the model wrote it."""
@@ -447,10 +502,11 @@ class Finding(_message.Message):
         rule_id: _builtins.str = ...,
         direction: Global___Direction.ValueType = ...,
         message_index: _builtins.int = ...,
+        treatment: Global___Treatment.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "category", b"category", "detector", b"detector", "direction", b"direction", "message_index", b"message_index", "rule_id", b"rule_id", "score", b"score", "span", b"span"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "category", b"category", "detector", b"detector", "direction", b"direction", "message_index", b"message_index", "rule_id", b"rule_id", "score", b"score", "span", b"span", "treatment", b"treatment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

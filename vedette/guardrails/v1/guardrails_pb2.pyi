@@ -98,7 +98,9 @@ class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueTy
     ACTION_REDACT: _Action.ValueType  # 2
     """Pass it on with the found part replaced."""
     ACTION_REVIEW: _Action.ValueType  # 3
-    """Pass it on, and put the case before a person."""
+    """Put the case before a person. A finding says so whether or not the text is passed on
+    meanwhile; a whole text says it only if it is.
+    """
     ACTION_BLOCK: _Action.ValueType  # 4
     """Do not pass it on."""
 
@@ -112,10 +114,64 @@ ACTION_ALLOW: Action.ValueType  # 1
 ACTION_REDACT: Action.ValueType  # 2
 """Pass it on with the found part replaced."""
 ACTION_REVIEW: Action.ValueType  # 3
-"""Pass it on, and put the case before a person."""
+"""Put the case before a person. A finding says so whether or not the text is passed on
+meanwhile; a whole text says it only if it is.
+"""
 ACTION_BLOCK: Action.ValueType  # 4
 """Do not pass it on."""
 Global___Action: _TypeAlias = Action  # noqa: Y015
+
+class _Treatment:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TreatmentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Treatment.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TREATMENT_UNSPECIFIED: _Treatment.ValueType  # 0
+    """Not said."""
+    TREATMENT_ALLOW: _Treatment.ValueType  # 1
+    """It stays and is reported."""
+    TREATMENT_MASK: _Treatment.ValueType  # 2
+    """It is replaced by the name of its category."""
+    TREATMENT_HASH: _Treatment.ValueType  # 3
+    """It is replaced by a keyed hash."""
+    TREATMENT_PSEUDONYMIZE: _Treatment.ValueType  # 4
+    """It is replaced by a placeholder that can be restored."""
+    TREATMENT_MARK: _Treatment.ValueType  # 5
+    """The whole segment is passed on between marks that call it untrusted data."""
+    TREATMENT_DROP: _Treatment.ValueType  # 6
+    """The whole segment is replaced by a short notice, and the others go on without it."""
+    TREATMENT_REVIEW: _Treatment.ValueType  # 7
+    """A person is asked; the text is passed on meanwhile."""
+    TREATMENT_HOLD: _Treatment.ValueType  # 8
+    """A person is asked; the text is not passed on meanwhile."""
+    TREATMENT_BLOCK: _Treatment.ValueType  # 9
+    """The text ends before it."""
+
+class Treatment(_Treatment, metaclass=_TreatmentEnumTypeWrapper):
+    """What the policy ordered for a finding, more exactly than an action says it."""
+
+TREATMENT_UNSPECIFIED: Treatment.ValueType  # 0
+"""Not said."""
+TREATMENT_ALLOW: Treatment.ValueType  # 1
+"""It stays and is reported."""
+TREATMENT_MASK: Treatment.ValueType  # 2
+"""It is replaced by the name of its category."""
+TREATMENT_HASH: Treatment.ValueType  # 3
+"""It is replaced by a keyed hash."""
+TREATMENT_PSEUDONYMIZE: Treatment.ValueType  # 4
+"""It is replaced by a placeholder that can be restored."""
+TREATMENT_MARK: Treatment.ValueType  # 5
+"""The whole segment is passed on between marks that call it untrusted data."""
+TREATMENT_DROP: Treatment.ValueType  # 6
+"""The whole segment is replaced by a short notice, and the others go on without it."""
+TREATMENT_REVIEW: Treatment.ValueType  # 7
+"""A person is asked; the text is passed on meanwhile."""
+TREATMENT_HOLD: Treatment.ValueType  # 8
+"""A person is asked; the text is not passed on meanwhile."""
+TREATMENT_BLOCK: Treatment.ValueType  # 9
+"""The text ends before it."""
+Global___Treatment: _TypeAlias = Treatment  # noqa: Y015
 
 class _ExecutionState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -215,6 +271,7 @@ class Finding(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     RULE_ID_FIELD_NUMBER: _builtins.int
+    TREATMENT_FIELD_NUMBER: _builtins.int
     detector: _builtins.str
     """The detector that found it, for example "pii"."""
     category: _builtins.str
@@ -225,6 +282,8 @@ class Finding(_message.Message):
     """What the policy did about it."""
     rule_id: _builtins.str
     """The rule that matched, stable across versions."""
+    treatment: Global___Treatment.ValueType
+    """What the policy ordered for it; the action is the short form."""
     @_builtins.property
     def span(self) -> Global___Span:
         """Where it is."""
@@ -238,10 +297,11 @@ class Finding(_message.Message):
         score: _builtins.float = ...,
         action: Global___Action.ValueType = ...,
         rule_id: _builtins.str = ...,
+        treatment: Global___Treatment.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "category", b"category", "detector", b"detector", "rule_id", b"rule_id", "score", b"score", "span", b"span"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "category", b"category", "detector", b"detector", "rule_id", b"rule_id", "score", b"score", "span", b"span", "treatment", b"treatment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,10 +382,13 @@ class SegmentResult(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
+    REVIEW_ID_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The text that may be passed on; empty if the segment was blocked from its start."""
     action: Global___Action.ValueType
-    """The strictest action among the findings."""
+    """What was done with the segment: the strictest action among the findings."""
+    review_id: _builtins.str
+    """The case that waits for a person, if the policy asked for one; see ListReviews."""
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """What was found in it, in order of position."""
@@ -336,10 +399,11 @@ class SegmentResult(_message.Message):
         text: _builtins.str = ...,
         findings: _abc.Iterable[Global___Finding] | None = ...,
         action: Global___Action.ValueType = ...,
+        review_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "findings", b"findings", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "findings", b"findings", "review_id", b"review_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -424,6 +488,7 @@ class CheckTextRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     """The policy's name; empty for the server's default."""
     direction: Global___Direction.ValueType
@@ -434,6 +499,10 @@ class CheckTextRequest(_message.Message):
     """On whose behalf; keeps pseudonyms and reviews apart. Set by the gateway, never by its callers."""
     purpose: _builtins.str
     """What the text will be used for; a policy may show less to some purposes."""
+    request_id: _builtins.str
+    """The caller's name for the request that the texts belong to; stands in cases for a person.
+    At most 128 characters.
+    """
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
         """The texts; at least one."""
@@ -452,10 +521,11 @@ class CheckTextRequest(_message.Message):
         tenant: _builtins.str = ...,
         context: _abc.Iterable[Global___Segment] | None = ...,
         purpose: _builtins.str | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id", "_purpose", b"_purpose", "conversation_id", b"conversation_id", "purpose", b"purpose"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id", "_purpose", b"_purpose", "context", b"context", "conversation_id", b"conversation_id", "direction", b"direction", "policy", b"policy", "purpose", b"purpose", "segments", b"segments", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id", "_purpose", b"_purpose", "context", b"context", "conversation_id", b"conversation_id", "direction", b"direction", "policy", b"policy", "purpose", b"purpose", "request_id", b"request_id", "segments", b"segments", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__conversation_id: _TypeAlias = _typing.Literal["conversation_id"]  # noqa: Y015
     _WhichOneofArgType__conversation_id: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id"]  # noqa: Y015
@@ -559,6 +629,7 @@ class StreamCheckTextConfig(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     """The policy's name; empty for the server's default."""
     direction: Global___Direction.ValueType
@@ -571,6 +642,10 @@ class StreamCheckTextConfig(_message.Message):
     """On whose behalf; keeps pseudonyms and reviews apart. Set by the gateway, never by its callers."""
     purpose: _builtins.str
     """What the text will be used for; a policy may show less to some purposes."""
+    request_id: _builtins.str
+    """The caller's name for the request that the text belongs to; stands in cases for a person.
+    At most 128 characters.
+    """
     @_builtins.property
     def context(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
         """For the output direction: the conversation that led to it, against which leaks are recognised."""
@@ -585,10 +660,11 @@ class StreamCheckTextConfig(_message.Message):
         tenant: _builtins.str = ...,
         context: _abc.Iterable[Global___Segment] | None = ...,
         purpose: _builtins.str | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id", "_purpose", b"_purpose", "conversation_id", b"conversation_id", "purpose", b"purpose"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id", "_purpose", b"_purpose", "context", b"context", "conversation_id", b"conversation_id", "direction", b"direction", "policy", b"policy", "purpose", b"purpose", "role", b"role", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id", "_purpose", b"_purpose", "context", b"context", "conversation_id", b"conversation_id", "direction", b"direction", "policy", b"policy", "purpose", b"purpose", "request_id", b"request_id", "role", b"role", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__conversation_id: _TypeAlias = _typing.Literal["conversation_id"]  # noqa: Y015
     _WhichOneofArgType__conversation_id: _TypeAlias = _typing.Literal["_conversation_id", b"_conversation_id"]  # noqa: Y015
@@ -706,8 +782,11 @@ class StreamCheckTextFinal(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     ATTESTATION_FIELD_NUMBER: _builtins.int
+    REVIEW_ID_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     """The strictest action over the text."""
+    review_id: _builtins.str
+    """The case that waits for a person, if the policy asked for one; see ListReviews."""
     @_builtins.property
     def executions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
         """What became of each detector."""
@@ -722,10 +801,11 @@ class StreamCheckTextFinal(_message.Message):
         action: Global___Action.ValueType = ...,
         executions: _abc.Iterable[Global___Execution] | None = ...,
         attestation: Global___Attestation | None = ...,
+        review_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "attestation", b"attestation", "executions", b"executions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "attestation", b"attestation", "executions", b"executions", "review_id", b"review_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -841,6 +921,7 @@ class Policy(_message.Message):
     BUFFERS_OUTPUT_FIELD_NUMBER: _builtins.int
     DETECTORS_FIELD_NUMBER: _builtins.int
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    SHADOW_OF_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that requests use."""
     description: _builtins.str
@@ -853,6 +934,8 @@ class Policy(_message.Message):
     """Whether output under it is held back whole until it is complete."""
     is_default: _builtins.bool
     """Whether this policy applies when a request names none."""
+    shadow_of: _builtins.str
+    """The policy beside which this one runs on live traffic without acting; empty if none."""
     @_builtins.property
     def detectors(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetectorVersion]:
         """The detectors that it asks for."""
@@ -867,10 +950,11 @@ class Policy(_message.Message):
         buffers_output: _builtins.bool = ...,
         detectors: _abc.Iterable[Global___DetectorVersion] | None = ...,
         is_default: _builtins.bool = ...,
+        shadow_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buffers_output", b"buffers_output", "description", b"description", "detectors", b"detectors", "digest", b"digest", "is_default", b"is_default", "name", b"name", "rewrites_input", b"rewrites_input"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buffers_output", b"buffers_output", "description", b"description", "detectors", b"detectors", "digest", b"digest", "is_default", b"is_default", "name", b"name", "rewrites_input", b"rewrites_input", "shadow_of", b"shadow_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -893,6 +977,8 @@ class Review(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     RESOLVED_BY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESOLVED_FIELD_NUMBER: _builtins.int
     review_id: _builtins.str
     """Its number."""
     state: Global___ReviewState.ValueType
@@ -902,13 +988,18 @@ class Review(_message.Message):
     direction: Global___Direction.ValueType
     """Which way the text was going."""
     text_sha256: _builtins.str
-    """SHA-256 of the text in UTF-8, as 64 lower-case hexadecimal digits."""
+    """SHA-256 of the text in UTF-8, as 64 lower-case hexadecimal digits. The text is what was
+    scanned until the verdict: all of it, or what stood before the end of the finding that
+    blocked it.
+    """
     text: _builtins.str
-    """The text itself, if the policy keeps it."""
+    """The text itself, if the policy keeps it and it has at most 20,000 characters."""
     policy_digest: _builtins.str
     """SHA-256 of the policy that was applied, as 64 lower-case hexadecimal digits."""
     resolved_by: _builtins.str
     """The name of who decided, as given."""
+    request_id: _builtins.str
+    """The caller's name for the request that the text belonged to, if it gave one."""
     @_builtins.property
     def created(self) -> _timestamp_pb2.Timestamp:
         """When it came."""
@@ -920,6 +1011,10 @@ class Review(_message.Message):
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """What was found."""
+
+    @_builtins.property
+    def resolved(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided."""
 
     def __init__(
         self,
@@ -935,10 +1030,12 @@ class Review(_message.Message):
         text: _builtins.str | None = ...,
         policy_digest: _builtins.str = ...,
         resolved_by: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        resolved: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_text", b"_text", "created", b"created", "expires", b"expires", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_text", b"_text", "created", b"created", "expires", b"expires", "resolved", b"resolved", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_text", b"_text", "created", b"created", "direction", b"direction", "expires", b"expires", "findings", b"findings", "policy_digest", b"policy_digest", "resolved_by", b"resolved_by", "review_id", b"review_id", "role", b"role", "state", b"state", "text", b"text", "text_sha256", b"text_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_text", b"_text", "created", b"created", "direction", b"direction", "expires", b"expires", "findings", b"findings", "policy_digest", b"policy_digest", "request_id", b"request_id", "resolved", b"resolved", "resolved_by", b"resolved_by", "review_id", b"review_id", "role", b"role", "state", b"state", "text", b"text", "text_sha256", b"text_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__text: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
     _WhichOneofArgType__text: _TypeAlias = _typing.Literal["_text", b"_text"]  # noqa: Y015
@@ -956,6 +1053,7 @@ class ListReviewsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TENANT_FIELD_NUMBER: _builtins.int
+    REVIEW_ID_FIELD_NUMBER: _builtins.int
     state: Global___ReviewState.ValueType
     """Only cases in this state; not set for all."""
     page_size: _builtins.int
@@ -964,6 +1062,8 @@ class ListReviewsRequest(_message.Message):
     """Where to go on, from an earlier response."""
     tenant: _builtins.str
     """Whose cases. Set by the gateway, never by its callers."""
+    review_id: _builtins.str
+    """Only this case; empty for all."""
     def __init__(
         self,
         *,
@@ -971,10 +1071,11 @@ class ListReviewsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         tenant: _builtins.str = ...,
+        review_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "review_id", b"review_id", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -988,8 +1089,13 @@ class ListReviewsResponse(_message.Message):
 
     REVIEWS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EVICTED_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Where to go on; empty at the end."""
+    evicted: _builtins.int
+    """How many of the tenant's cases were pushed out by newer ones, or lost under load, before
+    their time was over.
+    """
     @_builtins.property
     def reviews(self) -> _containers.RepeatedCompositeFieldContainer[Global___Review]:
         """The cases, oldest first."""
@@ -999,10 +1105,11 @@ class ListReviewsResponse(_message.Message):
         *,
         reviews: _abc.Iterable[Global___Review] | None = ...,
         next_page_token: _builtins.str = ...,
+        evicted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "reviews", b"reviews"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evicted", b"evicted", "next_page_token", b"next_page_token", "reviews", b"reviews"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1010,7 +1117,7 @@ Global___ListReviewsResponse: _TypeAlias = ListReviewsResponse  # noqa: Y015
 
 @_typing.final
 class ResolveReviewRequest(_message.Message):
-    """Says how a case was decided."""
+    """Says how a case was decided. A case is decided once; saying the same again changes nothing."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1023,7 +1130,7 @@ class ResolveReviewRequest(_message.Message):
     state: Global___ReviewState.ValueType
     """REVIEW_STATE_ACCEPTED or REVIEW_STATE_REJECTED."""
     resolved_by: _builtins.str
-    """Who decided."""
+    """Who decided: 1 to 128 letters, digits and the characters in "_.@:/-". It stands in the log."""
     tenant: _builtins.str
     """Whose case. Set by the gateway, never by its callers."""
     def __init__(
