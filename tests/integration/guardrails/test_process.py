@@ -29,7 +29,7 @@ async def description(guard):
 
 
 async def until_described(guard, expected):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await description(guard) != expected:
             pass  # each turn is a call
 

@@ -51,7 +51,7 @@ class Recorder(SpanExporter):
 
     async def next(self):
         """The next span to end."""
-        return await asyncio.wait_for(self.ended.get(), 5)
+        return await asyncio.wait_for(self.ended.get(), 60)
 
     async def named(self, name):
         """The next span of this name."""

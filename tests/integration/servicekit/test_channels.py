@@ -131,7 +131,7 @@ async def test_a_call_that_is_cancelled(start, serve, client_spans):
     async with serve(traced=True, **behaviors.by_name()) as peer:
         call = start(peer)
         finishing = asyncio.create_task(_finish(call))
-        await asyncio.wait_for(behaviors.waiting.wait(), 5)
+        await asyncio.wait_for(behaviors.waiting.wait(), 60)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await finishing
@@ -196,7 +196,7 @@ async def test_readiness_follows_the_health_of_the_other_side(client_spans):
         readiness = channel.readiness()
 
         async def until(expected):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 async for ready in readiness:
                     if ready is expected:
                         return

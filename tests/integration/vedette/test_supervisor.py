@@ -179,7 +179,7 @@ async def test_one_that_dies_is_noticed(heard, ports):
     async with Supervisor(processes, audience=heard) as supervisor:
         watching = asyncio.create_task(supervisor.failed())
         running("b")[0].kill()
-        failure = await asyncio.wait_for(watching, 5)
+        failure = await asyncio.wait_for(watching, 60)
     assert (failure.name, failure.problem) == ("b", "was killed by SIGKILL")
     assert running("a") == []
 
@@ -207,7 +207,7 @@ async def test_the_end_of_a_child_is_noticed_though_its_child_lives_on(heard, po
     async with Supervisor([serving("a", ports[0], "parent")], audience=heard) as supervisor:
         watching = asyncio.create_task(supervisor.failed())
         running("a")[0].kill()
-        failure = await asyncio.wait_for(watching, 5)
+        failure = await asyncio.wait_for(watching, 60)
         assert psutil.pid_exists(grandchild_of(heard))
     assert failure.problem == "was killed by SIGKILL"
 
@@ -217,7 +217,7 @@ async def test_kill_leaves_nothing_and_does_not_wait(heard, ports):
     supervisor = Supervisor([serving("a", ports[0], "stubborn")], audience=heard)
     await supervisor.start()
     supervisor.kill()
-    failure = await asyncio.wait_for(supervisor.failed(), 5)
+    failure = await asyncio.wait_for(supervisor.failed(), 60)
     await supervisor.stop()
     assert (failure.problem, running("a")) == ("was killed by SIGKILL", [])
 
@@ -235,7 +235,7 @@ async def test_a_stop_during_the_start_ends_what_was_started(heard, ports):
     """Giving up while a process is not ready yet leaves no process behind."""
     supervisor = Supervisor([serving("a", ports[0], "sick")], audience=heard)
     starting = asyncio.create_task(supervisor.start())
-    await asyncio.wait_for(heard.spoke.wait(), 5)
+    await asyncio.wait_for(heard.spoke.wait(), 60)
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
     await supervisor.stop()
