@@ -62,16 +62,16 @@ class Behaviors:
 
 
 def _unary(peer, **options):
-    return peer.model.GetModel(model.GetModelRequest(), timeout=10, **options)
+    return peer.model.GetModel(model.GetModelRequest(), timeout=60, **options)
 
 
 def _server_stream(peer, **options):
-    return peer.model.StreamGenerate(model.StreamGenerateRequest(), timeout=10, **options)
+    return peer.model.StreamGenerate(model.StreamGenerateRequest(), timeout=60, **options)
 
 
 def _bidirectional(peer, **options):
     requests = iter([guard.StreamCheckTextRequest(text="one")])
-    return peer.guard.StreamCheckText(requests, timeout=10, **options)
+    return peer.guard.StreamCheckText(requests, timeout=60, **options)
 
 
 async def _finish(call):
@@ -153,7 +153,7 @@ async def test_own_metadata_goes_along(start, serve, client_spans):
 async def test_writing_and_reading_by_hand(serve, client_spans):
     """A bidirectional call can be driven message by message, and its span ends with it."""
     async with serve(traced=True, **Behaviors().by_name()) as peer:
-        call = peer.guard.StreamCheckText(timeout=10)
+        call = peer.guard.StreamCheckText(timeout=60)
         for _ in range(3):
             await call.write(guard.StreamCheckTextRequest(text="x"))
             assert isinstance(await call.read(), guard.StreamCheckTextResponse)
@@ -174,7 +174,7 @@ async def test_a_server_that_is_not_there(client_spans):
     async with channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await model_stubs.InferenceServiceStub(channel).GetModel(
-                model.GetModelRequest(), timeout=10
+                model.GetModelRequest(), timeout=60
             )
         assert _facts(await client_spans.next())[0] == "UNAVAILABLE"
 

@@ -68,7 +68,7 @@ async def test_list_names_everything(health):
 async def test_watch_tells_each_change_once(health):
     """A watcher hears the status at once, then every change and nothing between."""
     model = health.component("model")
-    watch = health.stub.Watch(_request(), timeout=10)
+    watch = health.stub.Watch(_request(), timeout=60)
     seen = [(await watch.read()).status]
     health.publish()
     model.set(True)
@@ -83,7 +83,7 @@ async def test_watch_tells_each_change_once(health):
 
 async def test_watch_of_an_unknown_service_stays_open(health):
     """A watcher of a name not served here is told so, and may wait."""
-    watch = health.stub.Watch(_request("no.such.Service"), timeout=10)
+    watch = health.stub.Watch(_request("no.such.Service"), timeout=60)
     assert ((await watch.read()).status, watch.done()) == (SERVICE_UNKNOWN, False)
     watch.cancel()
 
@@ -91,7 +91,7 @@ async def test_watch_of_an_unknown_service_stays_open(health):
 async def test_watch_ends_when_the_process_drains(health):
     """The last word is NOT_SERVING, and the stream ends so that it holds up no shutdown."""
     health.publish()
-    watch = health.stub.Watch(_request(), timeout=10)
+    watch = health.stub.Watch(_request(), timeout=60)
     assert (await watch.read()).status == SERVING
     health.drain()
     assert (await watch.read()).status == NOT_SERVING
@@ -101,12 +101,12 @@ async def test_watch_ends_when_the_process_drains(health):
 
 async def test_many_watchers_are_told(health):
     """Every watcher hears of a change, and those who come after the end are let go as well."""
-    watches = [health.stub.Watch(_request(), timeout=10) for _ in range(20)]
+    watches = [health.stub.Watch(_request(), timeout=60) for _ in range(20)]
     assert {(await watch.read()).status for watch in watches} == {NOT_SERVING}
     health.publish()
     assert {(await watch.read()).status for watch in watches} == {SERVING}
     health.drain()
-    late = health.stub.Watch(_request(), timeout=10)
+    late = health.stub.Watch(_request(), timeout=60)
     ends = await asyncio.gather(*(_drained(watch) for watch in [*watches, late]))
     assert ends == [[NOT_SERVING]] * 21
 
@@ -121,7 +121,7 @@ async def _drained(watch):
 async def test_probes_leave_no_spans(health, spans):
     """Health checks come every few seconds and would bury the traces of real calls."""
     await _check(health)
-    watch = health.stub.Watch(_request(), timeout=10)
+    watch = health.stub.Watch(_request(), timeout=60)
     await watch.read()
     watch.cancel()
     await health.stub.List(health_pb2.HealthListRequest(), timeout=5)

@@ -171,7 +171,7 @@ async def test_one_call_does_not_see_the_context_of_another(serve, spans):
 
         async def read(name):
             request = model.StreamGenerateRequest(model=name)
-            return [response async for response in peer.model.StreamGenerate(request, timeout=10)]
+            return [response async for response in peer.model.StreamGenerate(request, timeout=60)]
 
         await asyncio.gather(*(read(str(number)) for number in range(5)))
     assert [len(ids) for ids in seen.values()] == [1] * 5
@@ -329,7 +329,7 @@ async def test_a_caller_that_hangs_up_during_a_write_stops_the_work(serve, spans
             spans_before_closing.append(spans.count)
 
     async with serve(StreamGenerate=endless) as peer:
-        call = peer.model.StreamGenerate(model.StreamGenerateRequest(), timeout=10)
+        call = peer.model.StreamGenerate(model.StreamGenerateRequest(), timeout=60)
         await call.read()
         call.cancel()
         span = await spans.named(GENERATE)
@@ -434,10 +434,10 @@ async def test_bytes_that_do_not_parse_are_answered(path, kind, field, serve, sp
         call = getattr(peer.channel, kind)(f"/{path}")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             if kind == "unary_unary":
-                await call(data, timeout=10)
+                await call(data, timeout=60)
             else:
                 request = iter([data]) if kind == "stream_stream" else data
-                [response async for response in call(request, timeout=10)]
+                [response async for response in call(request, timeout=60)]
         failure = from_rpc_error(caught.value)
         span = await spans.named(path)
         assert len(await _generate(peer)) == 3
@@ -453,5 +453,5 @@ async def test_an_unknown_method_is_unimplemented(serve):
     """A method that no one serves is answered by grpc, without a span to flood the traces."""
     async with serve(**GOOD) as peer:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await peer.channel.unary_unary("/no.such.Service/Method")(b"", timeout=10)
+            await peer.channel.unary_unary("/no.such.Service/Method")(b"", timeout=60)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -34,7 +34,7 @@ def ui(tmp_path):
 
 
 def get(ui, path, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", ui.server_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", ui.server_port, timeout=60)
     connection.request("GET", path, headers=headers)
     response = connection.getresponse()
     body = response.read().decode()
@@ -96,7 +96,7 @@ def test_the_command_ends_at_a_signal(tmp_path, number):
     while "http://127.0.0.1:" not in said:
         said = process.stdout.readline()
     process.send_signal(number)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -13,7 +13,7 @@ from inference.backends.weightless import WeightlessRunner
 from inference.engine.request import FinishReason, Request, Sampling
 from inference.worker import BusyError, EngineWorker
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 @pytest.fixture
