@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import grpc
 from opentelemetry import trace
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from servicekit import logs, names
+from servicekit import instruments, logs, names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+    from opentelemetry.metrics import Histogram, Meter
     from opentelemetry.trace import Span, Tracer
 
     from servicekit.certificates import CertificateFiles
@@ -36,13 +38,14 @@ _RETIRED_S = 3600.0
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 
-def open_channel(
+def open_channel(  # noqa: PLR0913 - each is a fact of the channel
     target: str,
     *,
     tracer: Tracer,
     service_name: str,
     max_message_bytes: int,
     certificates: CertificateFiles | None = None,
+    meter: Meter | None = None,
 ) -> TracedChannel:
     """A channel that lives as long as the process.
 
@@ -52,6 +55,7 @@ def open_channel(
         service_name: the full service name whose health decides where calls may go.
         max_message_bytes: the largest message accepted in either direction.
         certificates: this side's certificate and whom it believes; None speaks plain text.
+        meter: times the calls.
 
     Raises:
         OSError: the certificates cannot be read.
@@ -72,9 +76,12 @@ def open_channel(
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
+    channel: grpc.aio.Channel
     if certificates is None:
-        return TracedChannel(grpc.aio.insecure_channel(target, options=options), tracer, target)
-    return TracedChannel(RotatingChannel(target, options, certificates), tracer, target)
+        channel = grpc.aio.insecure_channel(target, options=options)
+    else:
+        channel = RotatingChannel(target, options, certificates)
+    return TracedChannel(channel, tracer, target, meter)
 
 
 class RotatingChannel(grpc.aio.Channel):
@@ -186,8 +193,15 @@ class RotatingChannel(grpc.aio.Channel):
 class TracedChannel(grpc.aio.Channel):
     """A channel for generated stubs whose calls carry the trace context and make client spans."""
 
-    def __init__(self, channel: grpc.aio.Channel, tracer: Tracer, target: str) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        tracer: Tracer,
+        target: str,
+        meter: Meter | None = None,
+    ) -> None:
         """Wrap a channel; closing this one closes it."""
+        self._durations = instruments.RPC_CLIENT_DURATION.histogram(meter or NoOpMeter(""))
         self._channel = channel
         self._tracer = tracer
         self._target = target
@@ -250,26 +264,38 @@ class TracedChannel(grpc.aio.Channel):
         }
 
         def call(*args: Any, metadata: Any = (), **kwargs: Any) -> Any:
+            start_s = time.perf_counter()
             span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
             carrier: dict[str, str] = {}
             _TRACE_CONTEXT.inject(carrier, trace.set_span_in_context(span))
             call = multicallable(*args, metadata=(*metadata, *carrier.items()), **kwargs)
-            call.add_done_callback(lambda done: _finish(span, done))
+            call.add_done_callback(
+                lambda done: _finish(span, done, self._durations, attributes, start_s)
+            )
             return call
 
         return call
 
 
-def _finish(span: Span, call: grpc.aio.Call) -> None:
+def _finish(
+    span: Span,
+    call: grpc.aio.Call,
+    durations: Histogram,
+    attributes: dict[str, str],
+    start_s: float,
+) -> None:
     code = _now(call.code())
+    labels = {**attributes, names.RPC_RESPONSE_STATUS_CODE: code.name}
     span.set_attribute(names.RPC_RESPONSE_STATUS_CODE, code.name)
     span.set_attribute(names.RPC_STATUS_CODE, code.name)
     if code is grpc.StatusCode.CANCELLED:
         # Hanging up is a decision of this side, not a failure.
         span.add_event(names.EVENT_CANCELLED)
     elif code is not grpc.StatusCode.OK:
+        labels[names.ERROR_TYPE] = code.name
         span.set_attribute(names.ERROR_TYPE, code.name)
         span.set_status(Status(StatusCode.ERROR))
+    durations.record(time.perf_counter() - start_s, labels)
     span.end()
 
 

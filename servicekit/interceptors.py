@@ -9,6 +9,7 @@ inside the `async with` wherever the stream was, and the generator is closed bef
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import time
 from contextlib import aclosing, asynccontextmanager
@@ -18,16 +19,18 @@ import grpc
 from grpc_status import rpc_status
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.metrics import CallbackOptions, NoOpMeter, Observation
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from servicekit import decoding, logs, names
+from servicekit import decoding, instruments, logs, names
 from servicekit.errors import DeadlineExceeded, Fault, Internal, InvalidArgument, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from google.protobuf.message import Message
+    from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
 
 __all__ = ["Around"]
@@ -52,17 +55,23 @@ class Around(grpc.aio.ServerInterceptor):
     """The only interceptor of a Vedette server; install it first."""
 
     def __init__(
-        self, tracer: Tracer, *, request_types: Mapping[str, type[Message]] | None = None
+        self,
+        tracer: Tracer,
+        *,
+        meter: Meter | None = None,
+        request_types: Mapping[str, type[Message]] | None = None,
     ) -> None:
         """Observe with this tracer.
 
         Args:
             tracer: makes the server spans.
+            meter: counts and times the calls.
             request_types: the request message of each method path, to name undecodable fields.
         """
         self._tracer = tracer
         self._request_types = request_types or {}
         self._log = logs.get()
+        self._calls = _Calls(meter or NoOpMeter(""))
 
     async def intercept_service(
         self,
@@ -115,19 +124,23 @@ class Around(grpc.aio.ServerInterceptor):
         start_s = time.perf_counter()
         span = self._start_span(method, context)
         token = otel_context.attach(trace.set_span_in_context(span))
-        code = grpc.StatusCode.OK
+        code, reason = grpc.StatusCode.OK, ""
+        self._calls.active += 1
         try:
             yield
             code = _code_set_by_handler(context)
         except BaseException as error:
             code, fault = _judge(error, context)
             if fault is not None:
+                reason = fault.reason
                 self._record(fault, error, span)
                 await context.abort_with_status(rpc_status.to_status(fault.to_status()))
             raise
         finally:
+            took_s = time.perf_counter() - start_s
+            self._calls.ended(method, code, reason, took_s)
             _finish(span, code)
-            self._log_line(method, code, time.perf_counter() - start_s)
+            self._log_line(method, code, took_s)
             otel_context.detach(token)
 
     def _start_span(self, method: str, context: Any) -> Span:
@@ -156,6 +169,35 @@ class Around(grpc.aio.ServerInterceptor):
             code=code.name,
             duration_ms=round(duration_s * 1000, 3),
         )
+
+
+class _Calls:
+    """What the metrics say of the calls."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.active = 0
+        self._durations = instruments.RPC_SERVER_DURATION.histogram(meter)
+        instruments.RPC_ACTIVE.observed(meter, self._look)
+
+    def ended(self, method: str, code: grpc.StatusCode, reason: str, took_s: float) -> None:
+        self.active -= 1
+        self._durations.record(took_s, _labels(method.removeprefix("/"), code, reason))
+
+    def _look(self, _options: CallbackOptions) -> list[Observation]:
+        return [Observation(self.active)]
+
+
+# Methods, codes and reasons are few, so their combinations are.
+@functools.cache
+def _labels(method: str, code: grpc.StatusCode, reason: str) -> dict[str, str]:
+    labels = {
+        names.RPC_SYSTEM: "grpc",
+        names.RPC_METHOD: method,
+        names.RPC_RESPONSE_STATUS_CODE: code.name,
+    }
+    if code in _SERVER_ERRORS:
+        labels[names.ERROR_TYPE] = code.name
+    return labels | ({names.ERROR_REASON: reason} if reason else {})
 
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., Any]] = {

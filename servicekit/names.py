@@ -1,9 +1,10 @@
-"""Every span name and attribute key that Vedette emits, in one place.
+"""Every span name, attribute key and metric name that Vedette emits, in one place.
 
 The `rpc.*` keys follow OpenTelemetry semantic conventions 1.44 (release candidate), which rename
 `rpc.response.status_code` to `rpc.status_code` in the version after; both are emitted.
 The `gen_ai.*` keys are those of opentelemetry-util-genai 1.3b0 (development status).
-`vedette.*` is our own namespace.
+`vedette.*` is our own namespace. docs/telemetry.md explains each, and maps ours to the drafts of
+others; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
 GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - not a password
 
 REQUEST_ID: Final = "vedette.request_id"
 TENANT: Final = "vedette.tenant"
@@ -42,6 +44,7 @@ GUARD_DETECTOR: Final = "vedette.guard.detector"
 GUARD_STATE: Final = "vedette.guard.state"
 GUARD_SCORE: Final = "vedette.guard.score"
 GUARD_FINDINGS: Final = "vedette.guard.findings"
+GUARD_REVIEWS: Final = "vedette.guard.reviews"
 GUARD_TREATMENTS: Final = "vedette.guard.treatments"
 GUARD_CATEGORIES: Final = "vedette.guard.categories"
 
@@ -59,3 +62,12 @@ DEGRADED_MODE: Final = "vedette.degraded.mode"
 EVENT_DEGRADED: Final = "degraded"
 EVENT_FIRST_TOKEN: Final = "first_token"  # noqa: S105 - not a password
 EVENT_CANCELLED: Final = "cancelled"
+
+RPC_SERVER_DURATION: Final = "rpc.server.call.duration"
+RPC_CLIENT_DURATION: Final = "rpc.client.call.duration"
+GEN_AI_CLIENT_DURATION: Final = "gen_ai.client.operation.duration"
+GEN_AI_CLIENT_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
+GEN_AI_CLIENT_TOKENS: Final = "gen_ai.client.token.usage"
+GEN_AI_SERVER_DURATION: Final = "gen_ai.server.request.duration"
+GEN_AI_SERVER_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"  # noqa: S105
+GEN_AI_SERVER_PER_TOKEN: Final = "gen_ai.server.time_per_output_token"  # noqa: S105

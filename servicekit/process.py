@@ -25,11 +25,13 @@ from servicekit import logs
 from servicekit.certificates import server_credentials
 from servicekit.health import Health
 from servicekit.interceptors import Around
+from servicekit.metrics import MetricsAddressError
 from servicekit.settings import ServiceSettings, SettingsError
 from servicekit.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from opentelemetry.metrics import Meter
     from opentelemetry.trace import Tracer
     from structlog.stdlib import BoundLogger
 
@@ -51,6 +53,7 @@ class Kit:
 
     health: Health
     tracer: Tracer
+    meter: Meter
     log: BoundLogger
 
 
@@ -119,7 +122,8 @@ class Process:
         """Build everything; open nothing.
 
         Raises:
-            StartupError: if the folder for span files cannot be written.
+            StartupError: if the folder for span files cannot be written, or the address for
+                metrics cannot be opened.
         """
         self.settings = settings
         self.stop_requested = asyncio.Event()
@@ -127,11 +131,18 @@ class Process:
         self._log = logs.get()
         self._telemetry = _telemetry(name, settings)
         self._health = Health(app.service_names, self._log)
-        kit = Kit(health=self._health, tracer=self._telemetry.tracer, log=self._log)
+        kit = Kit(
+            health=self._health,
+            tracer=self._telemetry.tracer,
+            meter=self._telemetry.meter,
+            log=self._log,
+        )
         self._app = app(settings, kit)
         self._server = grpc.aio.server(
             interceptors=[
-                Around(kit.tracer, request_types=_request_types(app.service_names)),
+                Around(
+                    kit.tracer, meter=kit.meter, request_types=_request_types(app.service_names)
+                ),
                 # What an application puts between the shield and its servicers.
                 *getattr(self._app, "interceptors", ()),
             ],
@@ -208,6 +219,11 @@ class Process:
 def _telemetry(name: str, settings: ServiceSettings) -> Telemetry:
     try:
         return Telemetry(service=name, version=metadata.version("vedette"), settings=settings)
+    except MetricsAddressError as error:
+        raise StartupError(
+            f"cannot answer scrapes at {settings.metrics_address}: it is in use or not an address "
+            f"of this machine; set {settings.prefix()}METRICS_ADDRESS to another, or to none"
+        ) from error
     except OSError as error:
         raise StartupError(
             f"cannot write span files to {settings.trace_dir}; make it writable, "

@@ -94,6 +94,14 @@ class ServiceSettings(BaseSettings):
         None,
         description="Collector to send spans to by OTLP over gRPC, for example http://localhost:4317.",
     )
+    metrics_address: str | None = Field(
+        None,
+        pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):\d{1,5}$",
+        description="Where Prometheus may scrape metrics, host:port, for example 127.0.0.1:50061.",
+    )
+    otlp_metrics_endpoint: str | None = Field(
+        None, description="Collector to send metrics to by OTLP over gRPC, every 15 seconds."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log lines to write."
     )

@@ -1,4 +1,4 @@
-"""Spans leave the process through here: to files on disk, to a collector, or to both."""
+"""Spans and metrics leave the process through here: to files, to a collector, or to both."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Status, StatusCode, Tracer
 
 from servicekit import names
+from servicekit.metrics import Metrics
 from servicekit.tracefiles import TraceFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from opentelemetry.metrics import Meter
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
@@ -30,10 +32,11 @@ _EXPORT_EVERY_MS = 200
 
 
 class Telemetry:
-    """The span pipeline of one process.
+    """The span and metric pipelines of one process.
 
     Raises:
         OSError: if the folder for span files cannot be written.
+        MetricsAddressError: if the address for metrics cannot be opened.
     """
 
     def __init__(self, *, service: str, version: str, settings: ServiceSettings) -> None:
@@ -45,10 +48,13 @@ class Telemetry:
                 BatchSpanProcessor(exporter, schedule_delay_millis=_EXPORT_EVERY_MS)
             )
         self.tracer: Tracer = QuietTracer(self._provider.get_tracer("vedette"))
+        self._metrics = Metrics(resource=resource, settings=settings)
+        self.meter: Meter = self._metrics.meter
 
     def close(self) -> None:
         """Export what is left; blocks until it is written or given up."""
         self._provider.shutdown()
+        self._metrics.close()
 
 
 class QuietTracer(Tracer):
