@@ -9,7 +9,8 @@ _KEPT = {"VEDETTE_HOME", "VEDETTE_VENV"}
 
 
 def pytest_configure():
-    """A variable in the developer's shell never changes what a test sees."""
+    """A variable in the developer's shell never changes what a test sees, nor does its width."""
+    os.environ.pop("COLUMNS", None)
     for variable in os.environ.keys() - _KEPT:
         if variable.startswith("VEDETTE_"):
             del os.environ[variable]
