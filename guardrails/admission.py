@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Admission", "Admitted"]
 
 _ROLE_RULE = "must be one of the roles of vedette.guardrails.v1.Role other than ROLE_UNSPECIFIED"
+_MAX_NAME_CHARS = 128
 _DIRECTION_RULE = "must be DIRECTION_INPUT or DIRECTION_OUTPUT"
 
 
@@ -58,6 +59,7 @@ class Admission:
             *self._in_direction(request.direction),
             *self._in_segments(request),
             *_in_context(request, "context"),
+            *_in_request_id(request, "request_id"),
         ]
         if violations:
             raise InvalidArgument(violations)
@@ -84,6 +86,7 @@ class Admission:
         if config.role not in ROLES:
             violations.append(Violation("config.role", _ROLE_RULE))
         violations += _in_context(config, "config.context")
+        violations += _in_request_id(config, "config.request_id")
         if violations:
             raise InvalidArgument(violations)
         self.require_length(_chars(config.context), "config.context")
@@ -159,11 +162,17 @@ def _in_context(request: _Request, field: str) -> Iterator[Violation]:
             yield Violation(f"{field}[{index}].role", _ROLE_RULE)
 
 
+def _in_request_id(request: _Request, field: str) -> Iterator[Violation]:
+    if len(request.request_id) > _MAX_NAME_CHARS:
+        yield Violation(field, f"must have at most {_MAX_NAME_CHARS} characters")
+
+
 def _surroundings(request: _Request) -> Surroundings:
     return Surroundings(
         tenant=request.tenant,
         conversation_id=request.conversation_id,
         purpose=request.purpose,
+        request_id=request.request_id,
         context=tuple(
             Text(role=ROLES[segment.role], text=segment.text) for segment in request.context
         ),

@@ -7,12 +7,15 @@ import os
 from typing import TYPE_CHECKING, ClassVar
 
 from guardrails.admission import Admission
+from guardrails.afterwards import Afterwards
 from guardrails.checking import Checker
 from guardrails.classifier import MODEL_FOLDER, ModelError, classifier
 from guardrails.detectors import builtin
 from guardrails.observing import Observer
 from guardrails.policy import PolicyError, PolicyStore
 from guardrails.pseudonyms import MemoryVault, RedisVault
+from guardrails.review import Desk, MemoryReviews, Recorder, RedisReviews
+from guardrails.reviewing import Reviewers
 from guardrails.service import GuardrailsService
 from servicekit.process import StartupError
 from vedette.guardrails.v1 import guardrails_pb2_grpc as stubs
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from guardrails.checking import Judge
     from guardrails.lanes import Detector
     from guardrails.pseudonyms import Vault
+    from guardrails.review import Reviews
     from guardrails.settings import GuardrailsSettings
     from servicekit.process import Kit
 
@@ -64,6 +68,8 @@ class GuardrailsApp:
         self._store = _store(settings, usual if detectors is None else detectors)
         secret = settings.secret.get_secret_value().encode() if settings.secret else os.urandom(32)
         self._vault = _vault(settings, secret)
+        self._reviews = _reviews(settings, secret)
+        self._recorder = Recorder(self._reviews, log=kit.log)
         self._service = GuardrailsService(
             admission=Admission(
                 store=self._store,
@@ -77,6 +83,9 @@ class GuardrailsApp:
             ),
             store=self._store,
             observer=Observer(kit.tracer),
+            afterwards=Afterwards(self._recorder),
+            desk=Desk(self._reviews, self._recorder, log=kit.log),
+            reviewers=Reviewers(settings.reviewers),
         )
         self._policies = kit.health.component("policies")
         self._model = kit.health.component("classifier")
@@ -101,6 +110,8 @@ class GuardrailsApp:
             await asyncio.wait({self._reloading})
         self._classifier.judge.close()
         await self._vault.close()
+        await self._recorder.settled()
+        await self._reviews.close()
 
     async def _load_classifier(self) -> None:
         """Load the model. Without it the service answers, and policies decide what that means."""
@@ -144,6 +155,17 @@ def _vault(settings: GuardrailsSettings, secret: bytes) -> Vault:
         url=settings.redis_url.get_secret_value(),
         secret=secret,
         ttl_s=settings.pseudonym_ttl_s,
+        timeout_s=settings.redis_timeout_s,
+    )
+
+
+def _reviews(settings: GuardrailsSettings, secret: bytes) -> Reviews:
+    if settings.redis_url is None:
+        return MemoryReviews(most=settings.reviews_per_tenant)
+    return RedisReviews(
+        url=settings.redis_url.get_secret_value(),
+        secret=secret,
+        most=settings.reviews_per_tenant,
         timeout_s=settings.redis_timeout_s,
     )
 

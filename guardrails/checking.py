@@ -62,6 +62,8 @@ class CheckedText:
     action: Action
     executions: tuple[Execution, ...]
     attestation: Attestation
+    # What was scanned until the verdict, where the check was told to keep it.
+    original: str = ""
 
 
 class Checker:
@@ -95,8 +97,9 @@ class Checker:
         direction: Direction,
         role: Role,
         surroundings: Surroundings,
+        keep_original: bool = False,
     ) -> StreamedCheck:
-        """Begin a text that arrives in pieces.
+        """Begin a text that arrives in pieces; with `keep_original` it can be asked for later.
 
         Raises:
             VaultDown: if values are to be restored and cannot be read.
@@ -120,7 +123,13 @@ class Checker:
             restorer=restorer,
             secret=self._secret,
         )
-        return StreamedCheck(window, judges=self._judges, keep=keep, clock=self._clock)
+        return StreamedCheck(
+            window,
+            judges=self._judges,
+            keep=keep,
+            original=[] if keep_original else None,
+            clock=self._clock,
+        )
 
     async def restore(self, text: str, scope: Scope) -> tuple[str, int]:
         """Put values back for the placeholders in a text; also, how many were put back.
@@ -139,10 +148,15 @@ class Checker:
         *,
         direction: Direction,
         surroundings: Surroundings = _NOWHERE,
+        keep_original: bool = False,
     ) -> CheckedText:
         """Check a whole text: the same as a stream of one piece."""
         streamed = await self.open(
-            policy, direction=direction, role=text.role, surroundings=surroundings
+            policy,
+            direction=direction,
+            role=text.role,
+            surroundings=surroundings,
+            keep_original=keep_original,
         )
         releases = [release async for release in streamed.run(_one(text.text))]
         window = streamed.window
@@ -152,6 +166,7 @@ class Checker:
             action=window.action,
             executions=window.executions,
             attestation=window.attest(),
+            original=streamed.original,
         )
 
 
@@ -164,14 +179,38 @@ class StreamedCheck:
         *,
         judges: Mapping[str, Judge],
         keep: _Keep | None,
+        original: list[str] | None,
         clock: Callable[[], float],
     ) -> None:
-        """Feed this window; `keep` stores the values behind placeholders before any release."""
+        """Feed this window.
+
+        `keep` stores the values behind placeholders before any release, `original` takes the
+        pieces as they come.
+        """
         self._keep = keep
+        self._pieces = original
         self._slice_chars = _FIRST_SLICE_CHARS
         self.window = window
         self._judges = judges
         self._clock = clock
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What was found so far."""
+        return self.window.findings
+
+    @property
+    def action(self) -> Action:
+        """The strictest action so far."""
+        return self.window.action
+
+    @property
+    def original(self) -> str:
+        """What was scanned until the verdict; empty unless it was to be kept.
+
+        It does not depend on how the text was cut: what came behind a block is not part of it.
+        """
+        return "".join(self._pieces or ())[: self.window.attest().scanned_chars]
 
     async def run(self, pieces: AsyncIterator[str]) -> AsyncGenerator[Release]:
         """Check the pieces as they come, and their end; yields what they release.
@@ -188,6 +227,8 @@ class StreamedCheck:
 
     async def _released(self, pieces: AsyncIterator[str]) -> AsyncGenerator[Release]:
         async for piece in pieces:
+            if self._pieces is not None:
+                self._pieces.append(piece)
             begin = 0
             while begin < len(piece):
                 if begin:

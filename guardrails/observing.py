@@ -47,6 +47,8 @@ class Watch:
     def __init__(self) -> None:
         """Nothing was seen yet."""
         self._outcomes: list[Outcome] = []
+        # The case that was opened for each text; an empty name where there was none.
+        self.reviews: list[str] = []
 
     def add(self, outcome: Outcome) -> None:
         """A text belongs to this call; it is read when the call ends."""
@@ -120,5 +122,6 @@ def _facts(watch: Watch, admitted: Admitted) -> dict[str, str | int | list[str]]
         names.GUARD_ACTION: watch.action.name,
         names.GUARD_FINDINGS: len(watch.findings),
         names.GUARD_TREATMENTS: sorted({each.treatment.value for each in watch.findings}),
+        names.GUARD_REVIEWS: [name for name in watch.reviews if name],
         names.POLICY_DIGEST: admitted.policy.digest,
     }

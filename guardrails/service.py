@@ -5,23 +5,27 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeAlias
 
-from servicekit.errors import Unimplemented
 from vedette.guardrails.v1 import guardrails_pb2 as pb
 from vedette.guardrails.v1 import guardrails_pb2_grpc as stubs
 
 from . import wire
 from .arriving import config_of, ignore_rest, texts_of
 from .faults import domain_faults
+from .reviewing import decision_of, listing_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc
 
-    from .admission import Admission
-    from .checking import Checker
+    from .admission import Admission, Admitted
+    from .afterwards import Afterwards
+    from .checking import CheckedText, Checker, StreamedCheck
+    from .findings import Role
     from .observing import Observer
     from .policy import PolicyStore
+    from .review import Desk
+    from .reviewing import Reviewers
 
     Context: TypeAlias = grpc.aio.ServicerContext[object, object]
 
@@ -31,10 +35,21 @@ __all__ = ["GuardrailsService"]
 class GuardrailsService(stubs.GuardrailsServiceServicer):
     """Answers `vedette.guardrails.v1.GuardrailsService`."""
 
-    def __init__(
-        self, *, admission: Admission, checker: Checker, store: PolicyStore, observer: Observer
+    def __init__(  # noqa: PLR0913 - what the RPCs need
+        self,
+        *,
+        admission: Admission,
+        checker: Checker,
+        store: PolicyStore,
+        observer: Observer,
+        afterwards: Afterwards,
+        desk: Desk,
+        reviewers: Reviewers,
     ) -> None:
-        """Check with this checker under the policies of this store."""
+        """Check with this checker under the policies of this store; the desk has the cases."""
+        self._afterwards = afterwards
+        self._desk = desk
+        self._reviewers = reviewers
         self._admission = admission
         self._checker = checker
         self._store = store
@@ -45,8 +60,8 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
     ) -> pb.CheckTextResponse:
         """Check whole texts, one after another."""
         admitted = self._admission.check(request)
+        checked = []
         with domain_faults(), self._observer.watching(admitted) as watch:
-            checked = []
             for text in admitted.texts:
                 checked.append(
                     await self._checker.check(
@@ -54,10 +69,12 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
                         text,
                         direction=admitted.direction,
                         surroundings=admitted.surroundings,
+                        keep_original=self._wants_text(admitted),
                     )
                 )
                 watch.add(checked[-1])
-        return wire.response(checked, admitted.policy.digest)
+                watch.reviews.append(self._note(admitted, text.role, checked[-1]))
+        return wire.response(checked, watch.reviews, admitted.policy.digest)
 
     async def StreamCheckText(
         self, request_iterator: AsyncIterator[pb.StreamCheckTextRequest], _context: Context
@@ -70,16 +87,20 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
                 direction=admitted.direction,
                 role=admitted.role,
                 surroundings=admitted.surroundings,
+                keep_original=self._wants_text(admitted),
             )
         yield wire.started(check.window, admitted.policy.digest)
         with domain_faults(), self._observer.watching(admitted) as watch:
             watch.add(check.window)
             pieces = texts_of(request_iterator, require_length=self._admission.require_length)
-            async with aclosing(check.run(pieces)) as releases:
-                async for release in releases:
-                    for event in wire.events(release, check.window.settled_chars):
-                        yield event
-        yield wire.final(check.window)
+            try:
+                async with aclosing(check.run(pieces)) as releases:
+                    async for release in releases:
+                        for event in wire.events(release, check.window.settled_chars):
+                            yield event
+            finally:  # what a caller read before it left may be a case too
+                watch.reviews.append(self._note(admitted, admitted.role, check))
+        yield wire.final(check.window, *watch.reviews)
         await ignore_rest(request_iterator)
 
     async def RestoreText(
@@ -104,13 +125,41 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
         )
 
     async def ListReviews(
-        self, _request: pb.ListReviewsRequest, _context: Context
+        self, request: pb.ListReviewsRequest, context: Context
     ) -> pb.ListReviewsResponse:
-        """Not built yet."""
-        raise Unimplemented
+        """Show the cases of a tenant."""
+        self._reviewers.require(context.auth_context())
+        asked = listing_of(request)
+        with domain_faults():
+            if asked.review_id:
+                return wire.reviews(await self._desk.case(asked.tenant, asked.review_id))
+            return wire.reviews(
+                await self._desk.page(
+                    asked.tenant, state=asked.state, after=asked.after, size=asked.size
+                )
+            )
 
     async def ResolveReview(
-        self, _request: pb.ResolveReviewRequest, _context: Context
+        self, request: pb.ResolveReviewRequest, context: Context
     ) -> pb.ResolveReviewResponse:
-        """Not built yet."""
-        raise Unimplemented
+        """Write down what a person decided."""
+        self._reviewers.require(context.auth_context())
+        state = decision_of(request)
+        with domain_faults():
+            case = await self._desk.resolve(
+                request.tenant, request.review_id, state=state, resolved_by=request.resolved_by
+            )
+        return pb.ResolveReviewResponse(review=wire.review(case))
+
+    def _wants_text(self, admitted: Admitted) -> bool:
+        return self._afterwards.wants_text(admitted.policy, admitted.direction)
+
+    def _note(self, admitted: Admitted, role: Role, outcome: CheckedText | StreamedCheck) -> str:
+        return self._afterwards.note(
+            outcome.original,
+            outcome,
+            policy=admitted.policy,
+            direction=admitted.direction,
+            role=role,
+            surroundings=admitted.surroundings,
+        )

@@ -44,7 +44,10 @@ class GuardrailsSettings(ServiceSettings):
     )
     redis_url: SecretStr | None = Field(
         None,
-        description="Redis that keeps the values behind pseudonyms; in memory without one.",
+        description=(
+            "Redis that keeps the values behind pseudonyms and the cases under review; in memory "
+            "without one."
+        ),
     )
     redis_timeout_s: float = Field(
         0.5,
@@ -57,6 +60,19 @@ class GuardrailsSettings(ServiceSettings):
         gt=0,
         le=30 * 86400,
         description="Seconds that the values behind pseudonyms are kept after their last use.",
+    )
+    reviews_per_tenant: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="Cases under review that are kept of each tenant; the oldest go first.",
+    )
+    reviewers: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Names in client certificates that may read and decide cases under review, as a JSON "
+            "list; without any, whoever reaches this service may."
+        ),
     )
     classifier_dir: Path | None = Field(
         None,

@@ -25,6 +25,7 @@ class Surroundings:
     tenant: str = ""
     conversation_id: str = ""
     purpose: str = ""
+    request_id: str = ""
     context: tuple[Text, ...] = ()
 
     @property

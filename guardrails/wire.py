@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from vedette.guardrails.v1 import guardrails_pb2 as pb
 
 from .checking import summed_up
 from .findings import Action, Direction, ExecutionState, Role, Treatment
+from .review import ReviewState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,15 +20,19 @@ if TYPE_CHECKING:
     from .checking import CheckedText
     from .findings import Execution, Finding
     from .policy.compiled import CompiledPolicy
+    from .review import Case, Page
     from .window import GuardWindow, Release
 
 __all__ = [
     "DIRECTIONS",
+    "REVIEW_STATES",
     "ROLES",
     "events",
     "final",
     "policy",
     "response",
+    "review",
+    "reviews",
     "started",
 ]
 
@@ -40,6 +46,11 @@ ROLES = {
 DIRECTIONS = {
     pb.DIRECTION_INPUT: Direction.INPUT,
     pb.DIRECTION_OUTPUT: Direction.OUTPUT,
+}
+REVIEW_STATES = {
+    pb.REVIEW_STATE_PENDING: ReviewState.PENDING,
+    pb.REVIEW_STATE_ACCEPTED: ReviewState.ACCEPTED,
+    pb.REVIEW_STATE_REJECTED: ReviewState.REJECTED,
 }
 ACTIONS = {
     Action.ALLOW: pb.ACTION_ALLOW,
@@ -66,11 +77,13 @@ STATES = {
 }
 
 
-def response(checked: Sequence[CheckedText], policy_digest: str) -> pb.CheckTextResponse:
+def response(
+    checked: Sequence[CheckedText], review_ids: Sequence[str], policy_digest: str
+) -> pb.CheckTextResponse:
     """The answer about whole texts."""
     return pb.CheckTextResponse(
         action=ACTIONS[max(each.action for each in checked)],
-        segments=[_segment(each) for each in checked],
+        segments=[_segment(*each) for each in zip(checked, review_ids, strict=True)],
         executions=_executions(summed_up([each.executions for each in checked])),
         policy_digest=policy_digest,
         attestation=_attestation(checked[0].attestation) if len(checked) == 1 else None,
@@ -84,23 +97,25 @@ def started(window: GuardWindow, policy_digest: str) -> pb.StreamCheckTextRespon
     )
 
 
-def final(window: GuardWindow) -> pb.StreamCheckTextResponse:
+def final(window: GuardWindow, review_id: str) -> pb.StreamCheckTextResponse:
     """The last event of a stream."""
     return pb.StreamCheckTextResponse(
         final=pb.StreamCheckTextFinal(
             action=ACTIONS[window.action],
             executions=_executions(window.executions),
             attestation=_attestation(window.attest()),
+            review_id=review_id,
         )
     )
 
 
-def _segment(checked: CheckedText) -> pb.SegmentResult:
+def _segment(checked: CheckedText, review_id: str) -> pb.SegmentResult:
     """What became of one text."""
     return pb.SegmentResult(
         text=checked.text,
         findings=[_finding(finding) for finding in checked.findings],
         action=ACTIONS[checked.action],
+        review_id=review_id,
     )
 
 
@@ -152,6 +167,34 @@ def policy(value: CompiledPolicy, *, is_default: bool) -> pb.Policy:
     )
 
 
+def reviews(page: Page) -> pb.ListReviewsResponse:
+    """Some cases."""
+    return pb.ListReviewsResponse(
+        reviews=[review(case) for case in page.cases],
+        next_page_token=page.next_after,
+        evicted=page.evicted,
+    )
+
+
+def review(case: Case) -> pb.Review:
+    """A case for a person."""
+    return pb.Review(
+        review_id=case.review_id,
+        state=next(number for number, state in REVIEW_STATES.items() if state is case.state),
+        created=_timestamp(case.created_s),
+        expires=_timestamp(case.expires_s),
+        role=next(number for number, role in ROLES.items() if role is case.role),
+        direction=next(number for number, way in DIRECTIONS.items() if way is case.direction),
+        findings=[_finding(finding) for finding in case.findings],
+        text_sha256=case.text_sha256,
+        text=case.text,
+        policy_digest=case.policy_digest,
+        resolved_by=case.resolved_by,
+        request_id=case.request_id,
+        resolved=_timestamp(case.resolved_s) if case.resolved_s else None,
+    )
+
+
 def _finding(value: Finding) -> pb.Finding:
     return pb.Finding(
         detector=value.detector,
@@ -166,6 +209,12 @@ def _finding(value: Finding) -> pb.Finding:
 
 def _versions(values: Iterable[tuple[str, str]]) -> list[pb.DetectorVersion]:
     return [pb.DetectorVersion(detector=name, version=version) for name, version in values]
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromMilliseconds(round(seconds * 1000))
+    return timestamp
 
 
 def _duration(seconds: float) -> Duration:

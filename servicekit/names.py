@@ -45,6 +45,7 @@ GUARD_STATE: Final = "vedette.guard.state"
 GUARD_SCORE: Final = "vedette.guard.score"
 GUARD_FINDINGS: Final = "vedette.guard.findings"
 GUARD_REVIEWS: Final = "vedette.guard.reviews"
+GUARD_REVIEWS: Final = "vedette.guard.reviews"
 GUARD_TREATMENTS: Final = "vedette.guard.treatments"
 GUARD_CATEGORIES: Final = "vedette.guard.categories"
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import redis.asyncio
 import redis.exceptions
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from guardrails.sealing import Sealer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryVault", "RedisVault", "Vault", "VaultConflict", "VaultDown"]
 
-_NONCE_BYTES: Final = 12
 _MAX_SCOPES: Final = 10_000
 
 
@@ -139,30 +137,9 @@ class RedisVault:
         """Close the connections."""
         await self._redis.aclose()
 
-    def _sealer(self, scope: Scope) -> _Sealer:
-        return _Sealer(hmac.digest(self._secret, b"vault key" + scope.key, hashlib.sha256))
+    def _sealer(self, scope: Scope) -> Sealer:
+        return Sealer(hmac.digest(self._secret, b"vault key" + scope.key, hashlib.sha256))
 
     def _name(self, scope: Scope) -> str:
         digest = hmac.digest(self._secret, b"vault name" + scope.key, hashlib.sha256)
         return f"vedette:vault:{digest.hex()}"
-
-
-class _Sealer:
-    """Encrypts values of one scope; the placeholder is bound to the value."""
-
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
-
-    def seal(self, placeholder: str, value: str) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        data = value.encode("utf-8", "surrogatepass")
-        return nonce + self._cipher.encrypt(nonce, data, placeholder.encode())
-
-    def open(self, placeholder: str, sealed: bytes) -> str | None:
-        """The value; None if it was not sealed here for this placeholder."""
-        nonce, data = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        try:
-            plain = self._cipher.decrypt(nonce, data, placeholder.encode())
-        except InvalidTag:
-            return None
-        return plain.decode("utf-8", "surrogatepass")

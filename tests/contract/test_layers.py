@@ -29,7 +29,7 @@ EDGE = {
         "upstreams",
         "wire",
     },
-    "guardrails": {"__main__", "app", "service", "wire", "admission", "arriving"},
+    "guardrails": {"__main__", "app", "service", "wire", "admission", "arriving", "reviewing"},
     "inference": {"__main__", "app", "service", "translate"},
 }
 

