@@ -1,8 +1,16 @@
 """Waiting sequences: the most urgent class first, tenants by turns within a class.
 
-Fairness is deficit round robin over tokens: at its turn a tenant may spend a quantum on its
-oldest requests, and what it could not spend it keeps for its next turn. A tenant with a thousand
-requests waiting therefore delays another tenant's single request by one turn, not by a thousand.
+No class starves. A class that was passed over `_PASSES` times goes next, so of any ten sequences
+in a row that leave the queue at least one is of each class that waits. Two classes can be due
+at once, hence ten and not nine.
+
+Between tenants, fairness is deficit round robin over tokens: at its turn a tenant may spend a
+quantum on its oldest requests, and what it could not spend it keeps for its next turn. A tenant
+with a thousand requests waiting therefore delays another tenant's single request by one turn, not
+by a thousand.
+
+A preempted sequence goes before everyone, and nobody passes it while it waits for memory, so it
+cannot be preempted for ever by those who come after it.
 """
 
 from __future__ import annotations
@@ -13,11 +21,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from inference.engine.request import Request
     from inference.engine.sequence import Sequence
 
 __all__ = ["FairQueue"]
 
 _QUANTUM_TOKENS = 512
+_PASSES = 8
 
 
 class FairQueue:
@@ -51,14 +61,17 @@ class FairQueue:
         """The next to be admitted."""
         if self._preempted:
             return self._preempted[0]
-        return self._most_urgent().peek()
+        return self._next_class().peek()
 
     def pop(self) -> Sequence:
         """Take what `peek` showed."""
         self._size -= 1
         if self._preempted:
             return self._preempted.popleft()
-        return self._most_urgent().pop()
+        chosen = self._next_class()
+        for turns in self._classes.values():
+            turns.passed = turns.passed + 1 if turns and turns is not chosen else 0
+        return chosen.pop()
 
     def remove(self, sequence: Sequence) -> None:
         """Take one out of the middle."""
@@ -68,23 +81,38 @@ class FairQueue:
         else:
             self._classes[sequence.request.priority].remove(sequence)
 
-    def _most_urgent(self) -> _Turns:
-        return self._classes[max(level for level, turns in self._classes.items() if turns)]
+    def count_before(self, request: Request) -> int:
+        """How many would leave before this request in any case: at least, not about."""
+        level = request.priority
+        own = self._classes[level].count_of(request.tenant) if level in self._classes else 0
+        urgent = sum(len(turns) for other, turns in self._classes.items() if other > level)
+        return len(self._preempted) + own + min(urgent, _PASSES * own)
+
+    def _next_class(self) -> _Turns:
+        waiting = [(level, turns) for level, turns in self._classes.items() if turns]
+        due = [turns for _, turns in waiting if turns.passed >= _PASSES]
+        if due:
+            return max(due, key=lambda turns: turns.passed)
+        return max(waiting, key=lambda entry: entry[0])[1]
 
 
 class _Turns:
     """The tenants of one priority class, the one whose turn it is first."""
 
     def __init__(self) -> None:
+        self.passed = 0  # sequences of other classes that left since one of this class did
         self._tenants: OrderedDict[str, deque[Sequence]] = OrderedDict()
         self._credit: dict[str, int] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._tenants)
+    def __len__(self) -> int:
+        return sum(len(sequences) for sequences in self._tenants.values())
 
     def __iter__(self) -> Iterator[Sequence]:
         for sequences in self._tenants.values():
             yield from sequences
+
+    def count_of(self, tenant: str) -> int:
+        return len(self._tenants.get(tenant, ()))
 
     def push(self, sequence: Sequence) -> None:
         self._tenants.setdefault(sequence.request.tenant, deque()).append(sequence)

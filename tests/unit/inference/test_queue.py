@@ -5,8 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inference.engine.queue import FairQueue
+
+# Of so many in a row that leave the queue, at least one is of each class that waits.
+SHARE = 10
 
 
 def sequence(name, *, tenant="", priority=2, tokens=400):
@@ -79,3 +84,68 @@ def test_one_can_leave_from_anywhere():
         queue.push(one)
     queue.remove(waiting[1])
     assert ["a", "c"] == sorted(order(queue))
+
+
+def test_the_least_urgent_gets_its_share():
+    """However many urgent requests there are, every ninth is not one of them."""
+    queue = FairQueue()
+    for number in range(40):
+        queue.push(sequence(f"urgent {number}", priority=3))
+    for number in range(3):
+        queue.push(sequence(f"low {number}", priority=1))
+    places = [place for place, name in enumerate(order(queue)) if name.startswith("low")]
+    assert [8, 17, 26] == places
+
+
+MOVES = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("push"), st.sampled_from([1, 2, 3]), st.sampled_from("xyz"), st.integers(1, 900)
+        ),
+        st.tuples(st.just("pop")),
+        st.tuples(st.just("remove"), st.integers(0, 1000)),
+    ),
+    max_size=200,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(MOVES)
+def test_no_class_is_passed_over_for_long(moves):
+    """Whatever comes and goes, a class that waits all the time is served in every SHARE pops."""
+    queue, waiting = FairQueue(), []
+    passed = dict.fromkeys([1, 2, 3], 0)
+    for kind, *arguments in [*moves, *[("pop",)] * len(moves)]:
+        if kind == "push":
+            priority, tenant, tokens = arguments
+            waiting.append(sequence("", tenant=tenant, priority=priority, tokens=tokens))
+            queue.push(waiting[-1])
+        elif waiting and kind == "remove":
+            queue.remove(waiting.pop(arguments[0] % len(waiting)))
+        elif waiting:
+            taken = queue.pop()
+            waiting.remove(taken)
+            for level in passed:
+                passed[level] += 1
+            passed[taken.request.priority] = 0
+        for level in passed:
+            if all(one.request.priority != level for one in waiting):
+                passed[level] = 0
+        assert max(passed.values()) < SHARE
+        assert len(waiting) == len(queue)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 2, 3]), st.sampled_from("xy")), max_size=60),
+    st.sampled_from([1, 2, 3]),
+)
+def test_no_fewer_leave_before_a_newcomer_than_is_said(arrivals, priority):
+    """The count is what is certain: nobody is refused for a queue that would have let it pass."""
+    queue = FairQueue()
+    for level, tenant in arrivals:
+        queue.push(sequence("", tenant=tenant, priority=level))
+    newcomer = sequence("new", tenant="x", priority=priority)
+    certain = queue.count_before(newcomer.request)
+    queue.push(newcomer)
+    assert certain <= order(queue).index("new")
