@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Upstream"]
 
+# Inference refuses at once what it cannot do in time: nobody waited, and nothing is wrong with it.
+_TOO_SHORT = "DEADLINE_TOO_SHORT"
+
 
 class Upstream:
     """One service that the gateway calls."""
@@ -61,6 +64,8 @@ class Upstream:
                 return faults.Exhausted(
                     problem.message, reason=problem.reason, retry_after_s=problem.retry_after_s
                 )
+            case errors.DeadlineExceededError() if problem.reason == _TOO_SHORT:
+                return faults.DeadlineExceeded(problem.message, reason=problem.reason)
             case errors.DeadlineExceededError() if deadline.expired:
                 return faults.DeadlineExceeded()
         return self.unavailable(problem.retry_after_s)

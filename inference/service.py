@@ -13,10 +13,12 @@ from inference.engine.guide import ConstraintError
 from inference.engine.request import FinishReason, Grammar, JsonSchema, Regex
 from inference.models.chat import PromptTooLongError, TemplateRefusedError
 from inference.spans import GenerationSpans
-from inference.worker import BusyError
+from inference.worker import BusyError, RefusedError
 from servicekit.deadline import Deadline
 from servicekit.errors import (
+    DeadlineExceeded,
     Exhausted,
+    Fault,
     Internal,
     InvalidArgument,
     NotFound,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from inference.catalogue import Catalogue, Endpoint
     from inference.engine.guide import Guide
-    from inference.engine.request import Constraint, Output
+    from inference.engine.request import Constraint, Output, Refusal
     from inference.worker import Answer
 
     _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -46,6 +48,7 @@ __all__ = ["InferenceService"]
 _FAREWELL_S = 0.1
 # Tokenizing less than this takes less time than handing it to a thread.
 _SHORT_CHARS = 4096
+_SHORTEST_RETRY_S = 0.1
 _CONSTRAINT_FIELDS = {JsonSchema: "json_schema", Regex: "regex", Grammar: "grammar"}
 
 
@@ -141,7 +144,7 @@ class InferenceService(inference_pb2_grpc.InferenceServiceServicer):
         prompt = await _encode(endpoint, request.messages)
         if len(prompt) >= endpoint.card.context_length:
             raise _too_long(endpoint)
-        answer = _submit(
+        answer = await _submit(
             endpoint,
             prompt,
             sampling,
@@ -170,15 +173,35 @@ async def _guide(endpoint: Endpoint, constraint: Constraint | None) -> Guide | N
         ) from error
 
 
-def _submit(endpoint: Endpoint, *args: Any, **kwargs: Any) -> Answer:
+async def _submit(endpoint: Endpoint, *args: Any, **kwargs: Any) -> Answer:
     try:
-        return endpoint.submit(*args, **kwargs)
+        answer = endpoint.submit(*args, **kwargs)
     except BusyError as error:
         raise Exhausted(
             "Too many requests are waiting; try again later.",
             reason="QUEUE_FULL",
             retry_after_s=1.0,
         ) from error
+    try:
+        await answer.accepted()
+    except BaseException as error:
+        await answer.aclose()
+        if isinstance(error, RefusedError):
+            raise _refused(error.refusal) from error
+        raise
+    return answer
+
+
+def _refused(refusal: Refusal) -> Fault:
+    if refusal.retry_after_s is None:
+        return DeadlineExceeded(
+            "The deadline leaves no time for this request; allow more.", reason="DEADLINE_TOO_SHORT"
+        )
+    return Exhausted(
+        "Requests that wait already leave no time before the deadline; allow more, or try later.",
+        reason="QUEUE_TOO_LONG",
+        retry_after_s=max(_SHORTEST_RETRY_S, refusal.retry_after_s),
+    )
 
 
 async def _encode(endpoint: Endpoint, messages: Any) -> tuple[int, ...]:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inference.engine.engine import Engine
-    from inference.engine.request import Output, Request
+    from inference.engine.request import Output, Refusal, Request
 
-__all__ = ["Answer", "BusyError", "EngineWorker"]
+__all__ = ["Answer", "BusyError", "EngineWorker", "RefusedError"]
 
 
 # Unread tokens at which a request is paused.
@@ -35,6 +35,15 @@ _STALLED_S = 0.05
 
 class BusyError(Exception):
     """As many requests are waiting as may."""
+
+
+class RefusedError(Exception):
+    """The engine did not take a request on."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        """Say why."""
+        super().__init__("the request cannot end before its deadline")
+        self.refusal = refusal
 
 
 class EngineWorker:
@@ -79,7 +88,9 @@ class EngineWorker:
         return len(self._mailboxes)
 
     def submit(self, request: Request) -> Answer:
-        """Queue a request. Whoever takes the answer closes it.
+        """Queue a request; `Answer.accepted` says whether the engine took it on.
+
+        Whoever takes the answer closes it.
 
         Raises:
             BusyError: if too many requests are waiting.
@@ -88,7 +99,7 @@ class EngineWorker:
             raise BusyError
         mailbox = _Mailbox(on_room=partial(self._resume, request.id))
         self._mailboxes[request.id] = mailbox
-        self._command(lambda: self._engine.add(request))
+        self._command(lambda: self._add(request, mailbox))
         return Answer(mailbox, on_close=lambda: self._forget(request.id))
 
     @property
@@ -103,6 +114,9 @@ class EngineWorker:
         for number, mailbox in self._mailboxes.items():
             if mailbox.full_since_s is not None and now_s - mailbox.full_since_s > limit_s:
                 self._command(partial(self._cancel, number))
+
+    def _add(self, request: Request, mailbox: _Mailbox) -> None:
+        self._hand_over(mailbox.decide, self._engine.add(request))
 
     def _cancel(self, request_id: int) -> None:
         self._hand_over(self._deliver, self._engine.cancel(request_id))
@@ -175,6 +189,16 @@ class Answer:
         self._on_close = on_close
         self._complete = False
 
+    async def accepted(self) -> None:
+        """Wait until the engine has taken the request on, which takes a step at most.
+
+        Raises:
+            RefusedError: if it has not.
+        """
+        refusal = await self._mailbox.decision
+        if refusal is not None:
+            raise RefusedError(refusal)
+
     def __aiter__(self) -> Self:
         """The news in their order."""
         return self
@@ -200,11 +224,16 @@ class _Mailbox:
         self._news: Output | None = None
         self._arrived = asyncio.Event()
         self._on_room = on_room
+        self.decision: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
         self.full_since_s: float | None = None
 
     @property
     def is_full(self) -> bool:
         return self._news is not None and self._news.new_tokens >= _MAILBOX_TOKENS
+
+    def decide(self, refusal: Refusal | None) -> None:
+        if not self.decision.done():  # whoever waited may have left
+            self.decision.set_result(refusal)
 
     def put(self, output: Output) -> None:
         self._news = output if self._news is None else self._news.merged(output)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inference.engine.detokenizer import Vocabulary
-    from inference.engine.request import Output, Request
+    from inference.engine.request import Output, Refusal, Request
     from inference.engine.runner import Row, Runner
     from inference.engine.sampler import Choice
     from inference.engine.scheduler import Scheduler
@@ -34,8 +34,8 @@ class Engine(Protocol):
     def has_work(self) -> bool:
         """Whether a step would do anything."""
 
-    def add(self, request: Request) -> None:
-        """Take on a request; its news come from the steps that follow."""
+    def add(self, request: Request) -> Refusal | None:
+        """Take on a request, or say why not; its news come from the steps that follow."""
 
     @property
     def is_stalled(self) -> bool:
@@ -93,16 +93,19 @@ class BatchingEngine:
         """Whether a step would do anything."""
         return bool(self._sequences)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request) -> Refusal | None:
         """Queue a request."""
+        now_s = self._clock()
         sequence = Sequence(
             request=request,
             detokenizer=Detokenizer(self._vocabulary.backend, request.prompt),
             stops=StopScanner(request.sampling.stop),
-            arrived_s=self._clock(),
+            arrived_s=now_s,
         )
-        self._sequences[request.id] = sequence
-        self._scheduler.add(sequence)
+        refusal = self._scheduler.add(sequence, now_s)
+        if refusal is None:
+            self._sequences[request.id] = sequence
+        return refusal
 
     def abort(self, request_id: int) -> None:
         """Free what the request holds, at once."""
@@ -130,20 +133,19 @@ class BatchingEngine:
 
     def step(self) -> list[Output]:
         """Schedule, compute, choose, tell."""
-        now_s = self._clock()
-        outputs = [
-            self._end(sequence, FinishReason.TIME_LIMIT, now_s)
-            for sequence in list(self._sequences.values())
-            if now_s >= sequence.request.deadline_s
-        ]
-        batch = self._scheduler.schedule(now_s)
+        began_s = self._clock()
+        late = [s for s in self._sequences.values() if began_s >= s.request.deadline_s]
+        outputs = [self._end(sequence, FinishReason.TIME_LIMIT, began_s) for sequence in late]
+        plan = self._scheduler.schedule(began_s)
+        outputs += [self._end(s, FinishReason.TIME_LIMIT, began_s) for s in plan.hopeless]
         try:
-            choices = self._compute(batch)
+            choices = self._compute(plan.rows)
         except Exception as error:
-            outputs += self._fail([sequence for sequence, _ in batch])
+            outputs += self._fail([sequence for sequence, _ in plan.rows])
             raise StepError(outputs) from error
         now_s = self._clock()
-        for sequence, row in batch:
+        self._scheduler.note(plan, began_s=began_s, now_s=now_s)
+        for sequence, row in plan.rows:
             self._scheduler.computed(sequence, row)
             if row.wants_logits:
                 outputs.append(self._commit(sequence, choices[sequence.id], now_s))

@@ -16,6 +16,7 @@ __all__ = [
     "JsonSchema",
     "Output",
     "Priority",
+    "Refusal",
     "Regex",
     "Request",
     "Sampling",
@@ -99,6 +100,17 @@ class Request:
     tenant: str = ""
     priority: Priority = Priority.NORMAL
     guide: Guide | None = None  # the constraint, compiled; belongs to this request alone
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request was not taken on: it cannot end before its deadline.
+
+    Where the queue is to blame, `retry_after_s` says when it will be short enough; None means
+    that even an idle engine would be too slow.
+    """
+
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,16 @@
 Every step first gives each decoding sequence its next token, then spends what is left of the
 step's token budget on prompts, in chunks, so that a long prompt does not hold up running answers.
 When blocks run out, the sequence that would be missed least gives its blocks back and is computed
-again later.
+again later. What cannot end before its deadline is neither queued nor begun.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from inference.engine.pace import Pace
+from inference.engine.request import Refusal
 from inference.engine.runner import Row
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from inference.engine.queue import FairQueue
     from inference.engine.sequence import Sequence
 
-__all__ = ["Limits", "Scheduler"]
+__all__ = ["Limits", "Plan", "Scheduler"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,33 @@ class Limits:
     max_chunk_tokens: int  # of them tokens of prompts, while answers are being decoded
 
 
+@dataclass(slots=True)
+class Plan:
+    """What one step does."""
+
+    rows: list[tuple[Sequence, Row]] = field(default_factory=list)
+    hopeless: list[Sequence] = field(default_factory=list)  # admitted too late to begin with
+    num_decoding: int = 0
+    num_prompt_tokens: int = 0
+    num_admitted: int = 0
+    was_queued: bool = False  # whether the step before left sequences waiting
+
+    def add(self, sequence: Sequence, num_tokens: int) -> None:
+        """Compute some tokens of a sequence, one of them if it is decoding."""
+        if sequence.is_decoding:
+            self.num_decoding += 1
+        else:
+            self.num_prompt_tokens += num_tokens
+        row = Row(
+            sequence_id=sequence.id,
+            tokens=sequence.tokens,
+            start=sequence.num_computed,
+            stop=sequence.num_computed + num_tokens,
+            blocks=sequence.blocks,
+        )
+        self.rows.append((sequence, row))
+
+
 class Scheduler:
     """Waiting and running sequences, and the blocks that the running ones hold."""
 
@@ -38,11 +67,16 @@ class Scheduler:
         self._blocks = blocks
         self._waiting = queue
         self._limits = limits
+        self._pace = Pace(max_step_tokens=limits.max_step_tokens)
+        self._is_queued = False
         self.running: list[Sequence] = []
 
-    def add(self, sequence: Sequence) -> None:
-        """Queue a sequence."""
-        self._waiting.push(sequence)
+    def add(self, sequence: Sequence, now_s: float) -> Refusal | None:
+        """Queue a sequence, unless it cannot end before its deadline."""
+        refusal = self._refusal(sequence, now_s)
+        if refusal is None:
+            self._waiting.push(sequence)
+        return refusal
 
     def remove(self, sequence: Sequence) -> None:
         """Forget a sequence wherever it is; its blocks are free afterwards."""
@@ -52,26 +86,35 @@ class Scheduler:
         else:
             self._waiting.remove(sequence)
 
-    def schedule(self, now_s: float) -> list[tuple[Sequence, Row]]:
+    def schedule(self, now_s: float) -> Plan:
         """Choose the rows of the next step."""
-        rows: list[tuple[Sequence, Row]] = []
-        budget = self._limits.max_step_tokens
+        plan = Plan(was_queued=self._is_queued)
         for sequence in list(self.running):
-            if not _is_ready(sequence, decoding=True) or sequence not in self.running:
-                continue
-            if self._make_room(sequence):
-                rows.append(_row(sequence, 1))
-                budget -= 1
-        rows = [row for row in rows if row[0] in self.running]
-        if rows:
-            budget = min(budget, self._limits.max_chunk_tokens)
-        self._admit(now_s)
+            if _is_ready(sequence, decoding=True) and sequence in self.running:
+                self._make_room(sequence)
         for sequence in self.running:
-            if _is_ready(sequence, decoding=False) and budget > 0:
+            if _is_ready(sequence, decoding=True):
+                plan.add(sequence, 1)
+        self._admit(plan, now_s)
+        budget = self._limits.max_step_tokens - plan.num_decoding
+        if plan.num_decoding:
+            budget = min(budget, self._limits.max_chunk_tokens)
+        for sequence in self.running:
+            if _is_ready(sequence, decoding=False) and sequence not in plan.hopeless and budget > 0:
                 count = min(budget, sequence.num_pending)
-                rows.append(_row(sequence, count))
+                plan.add(sequence, count)
                 budget -= count
-        return rows
+        self._is_queued = bool(self._waiting)
+        return plan
+
+    def note(self, plan: Plan, *, began_s: float, now_s: float) -> None:
+        """A step was computed: its time tells how fast the next ones can be."""
+        seconds = now_s - began_s
+        self._pace.note_step(
+            now_s, seconds, decoding=plan.num_decoding, prompt_tokens=plan.num_prompt_tokens
+        )
+        if plan.was_queued:
+            self._pace.note_queue(now_s, seconds, left=plan.num_admitted)
 
     def computed(self, sequence: Sequence, row: Row) -> None:
         """A row was computed: what it filled can be found by others."""
@@ -87,8 +130,28 @@ class Scheduler:
             self._preempt(sequence)
         self._blocks.forget()
 
-    def _make_room(self, sequence: Sequence) -> bool:
-        """Give a decoding sequence room for one more token, at the cost of others if need be."""
+    def _refusal(self, sequence: Sequence, now_s: float) -> Refusal | None:
+        request = sequence.request
+        left_s = request.deadline_s - now_s
+        if left_s == float("inf"):
+            return None
+        cached = self._blocks.match(sequence.tokens, salt=request.tenant)
+        num_pending = len(sequence.tokens) - len(cached) * self._blocks.block_size
+        own_s = self._least_s(sequence, num_pending, now_s)
+        if left_s <= 0 or own_s > left_s:
+            return Refusal()
+        free = self._limits.max_running - len(self.running)
+        places = max(0, self._waiting.count_before(request) + 1 - free)
+        late_s = self._pace.least_wait_s(now_s, places=places) + own_s - left_s
+        return Refusal(retry_after_s=late_s) if late_s > 0 else None
+
+    def _least_s(self, sequence: Sequence, num_pending: int, now_s: float) -> float:
+        """What a sequence takes at least, from its first step until it may end."""
+        missing = sequence.request.sampling.min_new_tokens - sequence.num_generated
+        return self._pace.least_s(now_s, prompt_tokens=num_pending, new_tokens=max(1, missing))
+
+    def _make_room(self, sequence: Sequence) -> None:
+        """Give a decoding sequence room for one more token, at the cost of others or its own."""
         while self._blocks.blocks_for(len(sequence.tokens)) > len(sequence.blocks):
             taken = self._blocks.take(1)
             if taken is not None:
@@ -97,19 +160,22 @@ class Scheduler:
             victim = min(self.running, key=_worth)
             self._preempt(victim)
             if victim is sequence:
-                return False
-        return True
+                return
 
-    def _admit(self, now_s: float) -> None:
+    def _admit(self, plan: Plan, now_s: float) -> None:
         """Move sequences from the queue to the running ones while there is room."""
         while self._waiting and len(self.running) < self._limits.max_running:
             sequence = self._waiting.peek()
             if not self._allocate(sequence):
                 return
             self._waiting.pop()
-            if sequence.scheduled_s is None:
-                sequence.scheduled_s = now_s
             self.running.append(sequence)
+            plan.num_admitted += 1
+            left_s = sequence.request.deadline_s - now_s
+            if self._least_s(sequence, sequence.num_pending, now_s) > left_s:
+                plan.hopeless.append(sequence)
+            elif sequence.scheduled_s is None:
+                sequence.scheduled_s = now_s
 
     def _allocate(self, sequence: Sequence) -> bool:
         """Hold blocks for all tokens of a sequence, sharing what is cached."""
@@ -138,16 +204,6 @@ class Scheduler:
 
 def _is_ready(sequence: Sequence, *, decoding: bool) -> bool:
     return not sequence.paused and sequence.is_decoding == decoding
-
-
-def _row(sequence: Sequence, count: int) -> tuple[Sequence, Row]:
-    return sequence, Row(
-        sequence_id=sequence.id,
-        tokens=sequence.tokens,
-        start=sequence.num_computed,
-        stop=sequence.num_computed + count,
-        blocks=sequence.blocks,
-    )
 
 
 def _worth(sequence: Sequence) -> tuple[int, float]:

@@ -180,6 +180,40 @@ async def test_the_queue_has_an_end(serve, asking):
         assert ["a" * 40, "b" * 40] == [await _drain(call) for call in taken]
 
 
+async def test_a_request_that_no_deadline_saves_is_refused_at_once(serve, asking):
+    """Its least answer needs minutes, its deadline is seconds away: it costs no step."""
+    async with serve(weightless_delay_ms=20) as model:
+        await model.Generate(asking("learn how slow you are", pb.GenerateRequest))
+        sampling = pb.Sampling(min_new_tokens=1900, max_new_tokens=2000)
+        for call in (
+            model.Generate(asking("hi", pb.GenerateRequest, sampling=sampling), timeout=10),
+            model.StreamGenerate(asking("hi", sampling=sampling), timeout=10).read(),
+        ):
+            code, reason, *_ = await fault(call)
+            assert (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT") == (code, reason)
+
+
+async def test_a_queue_too_long_for_a_deadline_refuses_with_a_time_to_come_back(serve, asking):
+    """With a hundred answers ahead, each a tenth of a second long, three seconds are too few."""
+    async with serve(max_running=1, weightless_delay_ms=20) as model:
+        crowd = [
+            asyncio.ensure_future(model.Generate(asking("abcde", pb.GenerateRequest), timeout=60))
+            for _ in range(100)
+        ]
+        ended, _ = await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
+        while len(ended) < 8:
+            more, _ = await asyncio.wait(
+                set(crowd) - ended, return_when=asyncio.FIRST_COMPLETED, timeout=TIMEOUT_S
+            )
+            ended |= more
+        late = model.StreamGenerate(asking("late"), timeout=3)
+        code, reason, _, retry = await fault(late.read())
+        assert (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_TOO_LONG") == (code, reason)
+        assert retry.total_seconds() > 0
+        for call in crowd:
+            call.cancel()
+
+
 async def _drain(call):
     text = ""
     while (event := await call.read()) is not grpc.aio.EOF:

@@ -33,6 +33,8 @@ class Bench:
     now_s: float = 0.0
     texts: dict[int, str] = field(default_factory=dict)
     finals: dict[int, object] = field(default_factory=dict)
+    forwarded: int = 0  # rows that were computed, where `clocked` counts them
+    refusals: dict[int, object] = field(default_factory=dict)
     steps: list[list[object]] = field(default_factory=list)
 
     def __post_init__(self):
@@ -62,16 +64,30 @@ class Bench:
 
     def add(self, text="hi", *, deadline_s=float("inf"), tenant="", priority=2, **sampling):
         messages = [ChatMessage(Role.USER, text)]
+        number = next(self._numbers)
         request = Request(
-            id=next(self._numbers),
+            id=number,
             prompt=TOKENIZER.encode(messages, context_length=100_000),
             sampling=Sampling(**{"max_new_tokens": 100, **sampling}),
             deadline_s=deadline_s,
             tenant=tenant,
             priority=priority,
         )
-        self.engine.add(request)
-        return request.id
+        refusal = self.engine.add(request)
+        if refusal is not None:
+            self.refusals[number] = refusal
+        return number
+
+    def clocked(self, delay_s):
+        """From now on every step takes so long on the test's clock."""
+
+        def forward(rows, inner=self.runner.forward):
+            self.now_s += delay_s
+            self.forwarded += len(rows)
+            return inner(rows)
+
+        self.runner.forward = forward
+        return self
 
     def step(self):
         outputs = self.engine.step()
