@@ -37,6 +37,7 @@ from gateway.limits.layer import Limited, Toll
 from gateway.limits.meters import MemoryMeters, SharedMeters
 from gateway.limits.shedding import Pressure, Shedding
 from gateway.limits.slots import MemorySlots, SharedSlots
+from gateway.metrics import BudgetWatch, GatewayMetrics
 from gateway.model import RemoteModel
 from gateway.pipeline import Pipeline
 from gateway.service import GatewayService
@@ -77,22 +78,15 @@ class GatewayApp:
         """Put the parts together; connect to nothing."""
         self._settings = settings
         self._kit = kit
+        self._metrics = GatewayMetrics(kit.meter)
         self._guardrails = self._channel(settings.guardrails_target, _GUARDRAILS)
         self._inference = self._channel(settings.inference_target, _INFERENCE)
         self._others: list[TracedChannel] = []
         self._access: Access | None = None
         self._upkeep: Upkeep | None = None
         self._prices = PriceList()
-        self._state = (
-            SharedState(
-                settings.redis_url,
-                Breaker("redis", fail_max=3, reset_s=1.0),
-                timeout_s=settings.redis_timeout_s,
-            )
-            if settings.redis_url
-            else None
-        )
-        self.interceptors = (Gate(self._identity()),)
+        self._state = self._shared_state()
+        self.interceptors = (self._gate(),)
         self._ledger = self._accounts()
         self._audit_files: AuditFiles | None = None
         self._decisions = self._records()
@@ -115,6 +109,7 @@ class GatewayApp:
             decisions=self._decisions,
             default_deadline_s=settings.default_deadline_s,
             tracer=kit.tracer,
+            metrics=self._metrics,
         )
         self._guardrails_health = kit.health.component("guardrails")
         self._inference_health = kit.health.component("inference")
@@ -133,6 +128,9 @@ class GatewayApp:
         if self._upkeep is not None:
             await self._upkeep.refresh_keys()
             self._tasks.append(asyncio.create_task(self._upkeep.run()))
+        if self._access is not None:
+            budgets = BudgetWatch(self._kit.meter, self._ledger, self._access)
+            self._tasks.append(asyncio.create_task(budgets.run()))
         if self._catalogue is not None:
             await self._catalogue.refresh()
             self._tasks.append(asyncio.create_task(self._catalogue.run()))
@@ -158,6 +156,15 @@ class GatewayApp:
             return pipeline
         waste = Waste(most=self._settings.speculate_max_blocked)
         return Speculative(pipeline, guard, catalogue=self._catalogue, waste=waste)
+
+    def _shared_state(self) -> SharedState | None:
+        if not self._settings.redis_url:
+            return None
+        breaker = Breaker("redis", fail_max=3, reset_s=1.0)
+        self._metrics.watch(breaker)
+        return SharedState(
+            self._settings.redis_url, breaker, timeout_s=self._settings.redis_timeout_s
+        )
 
     def _store(self) -> Store:
         near = MemoryStore(max_chars=self._settings.cache_max_chars)
@@ -213,17 +220,20 @@ class GatewayApp:
         return RetryingModel(breaking, Retry(patience=Patience()))
 
     def _breaker(self, name: str) -> Breaker:
-        return Breaker(
+        breaker = Breaker(
             name,
             fail_max=self._settings.breaker_failures,
             reset_s=self._settings.breaker_reset_s,
         )
+        self._metrics.watch(breaker)
+        return breaker
 
     def _channel(self, target: str, service_name: str) -> TracedChannel:
         try:
             return open_channel(
                 target,
                 tracer=self._kit.tracer,
+                meter=self._kit.meter,
                 service_name=service_name,
                 max_message_bytes=self._settings.max_message_bytes,
                 certificates=self._settings.upstream_certificates,
@@ -275,6 +285,11 @@ class GatewayApp:
             return local
         shared = LocalLimits(SharedMeters(self._state), SharedSlots(self._state))
         return SharedLimits(shared, local, factor=self._settings.redis_loss_factor)
+
+    def _gate(self) -> Gate:
+        identity = self._identity()
+        # Without an access file there is nothing to ask, and no step to show.
+        return Gate(identity, self._kit.tracer if self._access is not None else None)
 
     def _identity(self) -> Identity:
         path = self._settings.access_file

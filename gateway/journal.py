@@ -1,16 +1,30 @@
-"""What happened to one request on its way: counts and names, never content."""
+"""What happened to one request on its way: counts and names, never content.
+
+Each step is noted here for the request's record, and is a span of the request's trace. What is
+called during a step is below it there.
+"""
 
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from opentelemetry import trace
+from opentelemetry.trace import NoOpTracer
+
+from servicekit import names
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.trace import Tracer
+
     from gateway.answer import Usage
 
-__all__ = ["Degradation", "Journal", "Step"]
+__all__ = ["Degradation", "Journal", "OpenStep", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,7 @@ class Journal:
 
     arrived: datetime = field(default_factory=lambda: datetime.now(UTC))
     trace_id: str = ""
+    tracer: Tracer = field(default=NoOpTracer(), repr=False)
     degradations: list[Degradation] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     # What the model has consumed so far, also when no Final ever came.
@@ -57,9 +72,63 @@ class Journal:
         """Nanoseconds since the request's arrival."""
         return time.perf_counter_ns() - self._arrived_ns
 
-    def step(self, name: str, outcome: str, *, since_ns: int) -> None:
-        """Note a step that began at `since_ns` (from `now_ns`) and has just ended."""
-        duration_ns = self.now_ns() - since_ns
-        self.steps.append(
-            Step(name=name, offset_ns=since_ns, duration_ns=duration_ns, outcome=outcome)
+    def fork(self) -> Journal:
+        """A journal for work that others share: its steps are this one's, its usage is its own."""
+        return Journal(
+            arrived=self.arrived,
+            trace_id=self.trace_id,
+            tracer=self.tracer,
+            steps=self.steps,
+            _arrived_ns=self._arrived_ns,
         )
+
+    def begin(self, name: str, outcome: str) -> OpenStep:
+        """Begin a step; `outcome` is what became of it if nobody says otherwise."""
+        return OpenStep(self, name, outcome)
+
+    @contextmanager
+    def during(self, name: str, outcome: str) -> Iterator[OpenStep]:
+        """A step around awaits, never around a yield; what is called meanwhile is below it."""
+        step = self.begin(name, outcome)
+        try:
+            with step.current():
+                yield step
+        finally:
+            step.end()
+
+
+class OpenStep:
+    """A step that has not ended."""
+
+    def __init__(self, journal: Journal, name: str, outcome: str) -> None:
+        """Begin now; see `Journal.begin`."""
+        self.outcome = outcome
+        self._journal = journal
+        self._name = name
+        self._since_ns = journal.now_ns()
+        self._span = journal.tracer.start_span(name)
+        self._is_over = False
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """What is called in here is below this step; around awaits, never around a yield."""
+        with trace.use_span(self._span, record_exception=False, set_status_on_exception=False):
+            yield
+
+    def end(self, outcome: str = "") -> None:
+        """It is over; only the first end counts."""
+        if self._is_over:
+            return
+        self._is_over = True
+        duration_ns = self._journal.now_ns() - self._since_ns
+        outcome = outcome or self.outcome
+        self._journal.steps.append(
+            Step(
+                name=self._name,
+                offset_ns=self._since_ns,
+                duration_ns=duration_ns,
+                outcome=outcome,
+            )
+        )
+        self._span.set_attribute(names.STEP_OUTCOME, outcome)
+        self._span.end()

@@ -8,20 +8,31 @@ releases comes out. If a part fails, its fault ends the sequence; there is no ot
 from __future__ import annotations
 
 import hashlib
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.answer import Attestation, Final, FinishReason, Started, Usage
+from servicekit import names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from gateway.answer import CheckedPrompt, Delta, Event, Execution, Finding, Request
     from servicekit.deadline import Deadline
 
-__all__ = ["Answerer", "Generation", "Guard", "Model", "Pipeline", "Watch", "blocked", "woven"]
+__all__ = [
+    "Answerer",
+    "Generation",
+    "Guard",
+    "Model",
+    "Pipeline",
+    "Watch",
+    "blocked",
+    "checked",
+    "woven",
+]
 
 
 class Pipeline:
@@ -40,10 +51,7 @@ class Pipeline:
         Raises:
             Fault: a part refused the request or is down; what was yielded before stands.
         """
-        journal = request.journal
-        since_ns = journal.now_ns()
-        prompt = await self._guard.check(request, deadline)
-        journal.step("guard_input", "blocked" if prompt.blocked else "allowed", since_ns=since_ns)
+        prompt = await checked(self._guard, request, deadline)
         if prompt.blocked:
             for event in blocked(request, prompt):
                 yield event
@@ -57,19 +65,27 @@ class Pipeline:
         self, request: Request, safe_request: Request, deadline: Deadline
     ) -> AsyncGenerator[Event]:
         """The checked answer to a prompt, without what was found in the prompt itself."""
-        journal = request.journal
-        since_ns = journal.now_ns()
-        async with (
-            self._model.generate(safe_request, deadline) as generation,
-            self._guard.watch(request, generation.deltas(), deadline) as watch,
-        ):
+        async with AsyncExitStack() as stack:
+            inference = request.journal.begin(names.STEP_INFERENCE, "unfinished")
+            stack.callback(inference.end)
+            with inference.current():
+                generating = self._model.generate(safe_request, deadline)
+                generation = await stack.enter_async_context(generating)
+            if not request.streamed:
+                inference.end(generation.finish_reason.name.lower())
+            guarding = request.journal.begin(names.STEP_GUARD_OUTPUT, "unfinished")
+            stack.callback(guarding.end)
+            with guarding.current():
+                watching = self._guard.watch(request, generation.deltas(), deadline)
+                watch = await stack.enter_async_context(watching)
             yield Started(
                 model=generation.model, policy_digest=watch.policy_digest, buffered=watch.buffered
             )
             async for event in watch.events():
                 yield event
+            inference.end(generation.finish_reason.name.lower())
+            guarding.end("blocked" if watch.blocked else "allowed")
             reason = FinishReason.BLOCKED if watch.blocked else generation.finish_reason
-            journal.step("generate", reason.name.lower(), since_ns=since_ns)
             yield Final(
                 finish_reason=reason,
                 usage=generation.usage,
@@ -110,7 +126,7 @@ class Guard(Protocol):
         """Check every message of the prompt."""
 
     def watch(
-        self, request: Request, deltas: AsyncIterator[str], deadline: Deadline
+        self, request: Request, deltas: AsyncIterable[str], deadline: Deadline
     ) -> AbstractAsyncContextManager[Watch]:
         """Check an answer while it is made; entering waits until the policy is known."""
 
@@ -136,6 +152,14 @@ class Model(Protocol):
         self, request: Request, deadline: Deadline
     ) -> AbstractAsyncContextManager[Generation]:
         """Start an answer; entering waits until it is accepted, leaving stops it."""
+
+
+async def checked(guard: Guard, request: Request, deadline: Deadline) -> CheckedPrompt:
+    """The guard's verdict on a prompt, as a step of the request."""
+    with request.journal.during(names.STEP_GUARD_INPUT, "unfinished") as step:
+        prompt = await guard.check(request, deadline)
+        step.outcome = "blocked" if prompt.blocked else "allowed"
+        return prompt
 
 
 async def woven(prompt: CheckedPrompt, answer: AsyncGenerator[Event]) -> AsyncGenerator[Event]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from opentelemetry import trace
 
 from gateway import wire
-from gateway.answer import Final
+from gateway.answer import Delta, Final, Started
 from gateway.identity.caller import CALLER
+from gateway.metrics import answering_model
 from servicekit import logs, names
 from servicekit.deadline import Deadline
 from vedette.gateway.v1 import gateway_pb2 as pb
@@ -27,14 +28,13 @@ if TYPE_CHECKING:
     from gateway.budget.report import UsageReport
     from gateway.journal import Journal
     from gateway.limits.layer import Toll
+    from gateway.metrics import GatewayMetrics
     from gateway.model import RemoteModel
     from gateway.pipeline import Answerer
 
     Context: TypeAlias = grpc.aio.ServicerContext[object, object]
 
 __all__ = ["GatewayService"]
-
-_STEPS_WITH_CALLS = frozenset({"generate", "guard_input"})
 
 
 class GatewayService(stubs.GatewayServiceServicer):
@@ -51,6 +51,7 @@ class GatewayService(stubs.GatewayServiceServicer):
         decisions: Decisions,
         default_deadline_s: float,
         tracer: Tracer,
+        metrics: GatewayMetrics,
     ) -> None:
         """Serve what this answers; calls without a deadline get the default one."""
         self._admission = admission
@@ -61,6 +62,7 @@ class GatewayService(stubs.GatewayServiceServicer):
         self._decisions = decisions
         self._default_deadline_s = default_deadline_s
         self._tracer = tracer
+        self._metrics = metrics
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
         """Answer at once: the events of the pipeline, collected."""
@@ -128,6 +130,7 @@ class GatewayService(stubs.GatewayServiceServicer):
             deterministic=wire.is_deterministic(request.sampling),
         )
         admitted.journal.trace_id = _trace_id()
+        admitted.journal.tracer = self._tracer
         trace.get_current_span().set_attributes(
             {names.REQUEST_ID: admitted.request_id, names.TENANT: admitted.tenant}
         )
@@ -135,25 +138,23 @@ class GatewayService(stubs.GatewayServiceServicer):
         return admitted
 
     async def _run(self, request: Request, context: Context) -> AsyncGenerator[Event]:
+        final: Final | None = None
+        model, is_first = "", request.streamed
         try:
             async with aclosing(self._answerer.run(request, self._deadline(context))) as events:
                 async for event in events:
                     if isinstance(event, Final):
-                        _observe(event)
+                        final = event
+                        _observe(event, request.journal)
+                    elif isinstance(event, Started):
+                        model = event.model
+                    elif is_first and isinstance(event, Delta):
+                        is_first = False
+                        self._metrics.first_text(request, model)
                     yield event
         finally:
             _observe_journal(request)
-            self._trace_steps(request.journal)
-
-    def _trace_steps(self, journal: Journal) -> None:
-        """A span for each step that made no call: those that did are seen by the call's span."""
-        arrived_ns = int(journal.arrived.timestamp() * 1e9)
-        for step in journal.steps:
-            if step.name not in _STEPS_WITH_CALLS:
-                begin_ns = arrived_ns + step.offset_ns
-                facts = {names.STEP_OUTCOME: step.outcome}
-                span = self._tracer.start_span(step.name, start_time=begin_ns, attributes=facts)
-                span.end(begin_ns + step.duration_ns)
+            self._metrics.ended(request, final)
 
     def _deadline(self, context: Context) -> Deadline:
         return Deadline.of(context, default_s=self._default_deadline_s)
@@ -163,11 +164,11 @@ def _trace_id() -> str:
     return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
 
 
-def _observe(final: Final) -> None:
+def _observe(final: Final, journal: Journal) -> None:
     """Tell the span and the log line of this call how the answer ended; counts only."""
     facts: dict[str, str | int] = {
         names.FINISH_REASON: final.finish_reason.name,
-        names.GEN_AI_RESPONSE_MODEL: final.model,
+        names.GEN_AI_RESPONSE_MODEL: answering_model(final, journal),
         names.GEN_AI_INPUT_TOKENS: final.usage.input_tokens,
         names.GEN_AI_OUTPUT_TOKENS: final.usage.output_tokens,
         names.RELEASED_CHARS: final.attestation.released_chars,

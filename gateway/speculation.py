@@ -12,7 +12,8 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from gateway.pipeline import blocked, woven
+from gateway.pipeline import blocked, checked, woven
+from servicekit import names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -66,20 +67,16 @@ class Speculative:
         async with aclosing(self._pipeline.run(request, deadline)) as events:
             async for event in events:
                 yield event
-        verdicts = [s.outcome for s in request.journal.steps if s.name == "guard_input"]
+        verdicts = [s.outcome for s in request.journal.steps if s.name == names.STEP_GUARD_INPUT]
         if verdicts:
             self._waste.note(was_blocked=verdicts[-1] == "blocked")
 
     async def _ahead(self, request: Request, deadline: Deadline) -> AsyncGenerator[Event]:
         journal = request.journal
-        since_ns = journal.now_ns()
         held: asyncio.Queue[Event | None] = asyncio.Queue()
         answering = asyncio.create_task(self._hold(request, deadline, held))
         try:
-            prompt = await self._guard.check(request, deadline)
-            journal.step(
-                "guard_input", "blocked" if prompt.blocked else "allowed", since_ns=since_ns
-            )
+            prompt = await checked(self._guard, request, deadline)
             self._waste.note(was_blocked=prompt.blocked)
             # A policy that was exchanged a moment ago may rewrite after all.
             as_sent = tuple(message.text for message in request.messages)

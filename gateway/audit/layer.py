@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from gateway.answer import Final, Finding
 from gateway.audit.record import decision
 from gateway.state.shared import StateLostError
+from servicekit import names
 from servicekit.errors import Fault, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Decisions:
         self._files = files
 
     async def append(self, record: Decision) -> None:
-        """Keep one more."""
+        """Keep one more; a caller that is cancelled meanwhile does not interrupt it."""
         if self._files is not None:
             self._files.append(record)
         await self._records.append(record)
@@ -92,4 +92,5 @@ class Audited:
         cancelled: bool = False,
     ) -> None:
         record = decision(request, findings, final, cancelled=cancelled)
-        await asyncio.shield(self._decisions.append(record))
+        with request.journal.during(names.STEP_RECORD, "kept"):
+            await self._decisions.append(record)

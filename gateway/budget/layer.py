@@ -7,7 +7,6 @@ with FINISH_REASON_BUDGET. What was consumed is booked before the caller sees th
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +15,7 @@ from gateway.answer import Final, FinishReason
 from gateway.budget.ledger import Charge, resets, utc_now
 from gateway.sizes import token_bound
 from gateway.terms import Unit
+from servicekit import names
 from servicekit.errors import Exhausted
 
 if TYPE_CHECKING:
@@ -73,10 +73,11 @@ class Budgeted:
         covered = request
         if request.terms.allowances:
             try:
-                covered = await self._held(request, deadline)
+                with request.journal.during(names.STEP_BUDGET, "refused") as step:
+                    covered = await self._held(request, deadline)
+                    step.outcome = "held"
             except BaseException:
-                release = self._ledger.release(request.tenant, request.request_id)
-                await asyncio.shield(release)
+                await self._ledger.release(request.tenant, request.request_id)
                 raise
         final: Final | None = None
         try:
@@ -86,11 +87,11 @@ class Budgeted:
                         yield event
                         continue
                     final = self._cut_off(event, request, covered)
-                    await asyncio.shield(self._settle(covered, final))
+                    await self._settle(covered, final)
                     yield final
         finally:
             if final is None:
-                await asyncio.shield(self._settle(covered, None))
+                await self._settle(covered, None)
 
     async def _held(self, request: Request, deadline: Deadline) -> Request:
         """The request with as many new tokens as the budget covers, and those set aside."""
@@ -147,14 +148,14 @@ class Budgeted:
         output_tokens = usage.output_tokens if usage else 0
         model = (final.model if final else request.model) if usage else _NO_MODEL
         amount = self._prices.amount(model, input_tokens, output_tokens)
-        await self._ledger.settle(
-            Charge(
-                request_id=request.request_id,
-                tenant=request.tenant,
-                model=model or "default",
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                cost_micros=amount.cost_micros,
-                blocked=final is not None and final.finish_reason is FinishReason.BLOCKED,
-            )
+        charge = Charge(
+            request_id=request.request_id,
+            tenant=request.tenant,
+            model=model or "default",
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cost_micros=amount.cost_micros,
+            blocked=final is not None and final.finish_reason is FinishReason.BLOCKED,
         )
+        with request.journal.during(names.STEP_SETTLE, "booked"):
+            await self._ledger.settle(charge)

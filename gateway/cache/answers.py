@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gateway.answer import FinishReason, Usage
 from gateway.cache.keys import answer_key
-from gateway.journal import Journal
+from servicekit import names
 from servicekit.deadline import Deadline
 from servicekit.errors import DeadlineExceeded
 
@@ -89,13 +89,14 @@ class CachedModel:
             async with self._inner.generate(request, deadline) as generation:
                 yield generation
             return
-        since_ns = request.journal.now_ns()
         flight, is_first = self._flight(answer_key(request, revision), request)
         try:
-            await flight.accepted(deadline)
-            outcome = flight.outcome if is_first else "shared"
-            request.journal.step("cache", outcome, since_ns=since_ns)
-            yield _Shared(flight, request, deadline, pays=outcome == "miss")
+            if is_first:
+                await flight.accepted(deadline)
+            else:
+                with request.journal.during(names.STEP_CACHE, "shared"):
+                    await flight.accepted(deadline)
+            yield _Shared(flight, request, deadline, pays=is_first and not flight.is_replay)
         except TimeoutError:
             raise DeadlineExceeded from None
         finally:
@@ -113,12 +114,14 @@ class CachedModel:
     async def fly(self, flight: _Flight, key: str, request: Request) -> None:
         """Get the answer for all who ride along: from the store, or else from the model."""
         try:
-            kept = await self._store.get(key)
+            with request.journal.during(names.STEP_CACHE, "miss") as step:
+                kept = await self._store.get(key)
+                step.outcome = "miss" if kept is None else "hit"
             if kept is not None:
                 await self._replay(flight, _Answer.from_json(kept))
                 return
             async with self._inner.generate(request, Deadline.after(_FLIGHT_S)) as generation:
-                flight.accept(generation.model, "miss")
+                flight.accept(generation.model)
                 async for piece in generation.deltas():
                     flight.add(piece)
                 if generation.finish_reason in _COMPLETE:
@@ -130,7 +133,7 @@ class CachedModel:
                 del self._flights[key]
 
     async def _replay(self, flight: _Flight, answer: _Answer) -> None:
-        flight.accept(answer.model, "hit")
+        flight.accept(answer.model, is_replay=True)
         began_s = time.monotonic()
         for at_s, piece in answer.pieces:
             if self._keep_cadence:
@@ -149,8 +152,8 @@ class _Flight:
         self.finish_reason = FinishReason.CANCELLED
         self.pieces: list[tuple[float, str]] = []
         self.landed = False
-        self.outcome = ""
-        self.journal = Journal(trace_id=request.journal.trace_id)
+        self.is_replay = False
+        self.journal = request.journal.fork()
         self._is_accepted = False
         self._began_s = time.monotonic()
         self._news = asyncio.Event()
@@ -158,9 +161,9 @@ class _Flight:
         self._task = asyncio.create_task(owner.fly(self, key, own))
         self._task.add_done_callback(self._ended)
 
-    def accept(self, model: str, outcome: str) -> None:
+    def accept(self, model: str, *, is_replay: bool = False) -> None:
         self.model = model
-        self.outcome = outcome
+        self.is_replay = is_replay
         self._is_accepted = True
         self._tell()
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from gateway.answer import Action, CheckedPrompt, Direction, Execution, Finding
 from gateway.cache.keys import verdict_key
+from servicekit import names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterable
     from contextlib import AbstractAsyncContextManager
 
     from gateway.answer import Request
@@ -41,19 +42,19 @@ class CachedVerdicts:
         policy = self._catalogue.policy(request.policy)
         if policy is None or policy.rewrites_input:
             return await self._inner.check(request, deadline)
-        since_ns = request.journal.now_ns()
         key = verdict_key(request, policy.digest)
-        kept = await self._store.get(key)
-        if kept is not None:
-            request.journal.step("verdict_cache", "hit", since_ns=since_ns)
-            return _from_json(kept, request)
+        with request.journal.during(names.STEP_VERDICT_CACHE, "miss") as step:
+            kept = await self._store.get(key)
+            if kept is not None:
+                step.outcome = "hit"
+                return _from_json(kept, request)
         verdict = await self._inner.check(request, deadline)
         if _keepable(verdict, request, policy.digest):
             await self._store.put(key, _to_json(verdict), ttl_s=self._ttl_s)
         return verdict
 
     def watch(
-        self, request: Request, deltas: AsyncIterator[str], deadline: Deadline
+        self, request: Request, deltas: AsyncIterable[str], deadline: Deadline
     ) -> AbstractAsyncContextManager[Watch]:
         """As the guard's."""
         return self._inner.watch(request, deltas, deadline)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from servicekit import names
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterable
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractAsyncContextManager
 
@@ -38,7 +40,7 @@ class HedgedGuard:
             done, _ = await asyncio.wait(calls, timeout=self._after_s)
             if not done and self._patience.spend():
                 calls.add(asyncio.create_task(self._inner.check(request, deadline)))
-                request.journal.step("guard_hedge", "sent", since_ns=request.journal.now_ns())
+                request.journal.begin(names.STEP_GUARD_HEDGE, "sent").end()
             result = await _first_good(calls)
         finally:
             for call in calls:
@@ -48,7 +50,7 @@ class HedgedGuard:
         return result
 
     def watch(
-        self, request: Request, deltas: AsyncIterator[str], deadline: Deadline
+        self, request: Request, deltas: AsyncIterable[str], deadline: Deadline
     ) -> AbstractAsyncContextManager[Watch]:
         """As the guard's; an answer is watched by one."""
         return self._inner.watch(request, deltas, deadline)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from opentelemetry.trace import NoOpTracer
 
 from gateway.identity.access import RefusedError
 from gateway.identity.caller import CALLER
-from servicekit import logs
+from servicekit import logs, names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from opentelemetry.trace import Tracer
 
     from gateway.identity.access import Identity
 
@@ -27,9 +30,10 @@ class Gate(grpc.aio.ServerInterceptor):
     Install it inside `servicekit.interceptors.Around`, which sends the refusal.
     """
 
-    def __init__(self, identity: Identity) -> None:
-        """Ask this identity."""
+    def __init__(self, identity: Identity, tracer: Tracer | None = None) -> None:
+        """Ask this identity; a tracer shows how long it takes."""
         self._identity = identity
+        self._tracer = tracer or NoOpTracer()
         self._log = logs.get()
 
     async def intercept_service(
@@ -58,13 +62,17 @@ class Gate(grpc.aio.ServerInterceptor):
         )
 
         def run(request: Any, context: Any) -> Any:
+            span = self._tracer.start_span(names.STEP_AUTH)
             try:
                 caller = self._identity.caller(
                     rpc, dict(context.invocation_metadata() or ()), context.auth_context()
                 )
             except RefusedError as refusal:
+                span.set_attribute(names.STEP_OUTCOME, "refused")
                 self._log.warning("access.refused", rpc=rpc, cause=refusal.cause)
                 raise refusal.fault from None
+            finally:
+                span.end()
             CALLER.set(caller)
             return behavior(request, context)
 

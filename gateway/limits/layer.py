@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.limits.meters import Claim
 from gateway.sizes import token_bound
+from servicekit import names
 from servicekit.errors import Exhausted
 
 if TYPE_CHECKING:
@@ -47,11 +48,9 @@ class Limited:
         return (self._limited if limited else self._inner.run)(request, deadline)
 
     async def _limited(self, request: Request, deadline: Deadline) -> AsyncGenerator[Event]:
-        await self._take_slot(request, deadline)
+        claims = await self._admitted(request, deadline)
         since_ns = request.journal.now_ns()
-        claims: list[Claim] = []
         try:
-            claims = await self._take(request)
             async with aclosing(self._inner.run(request, deadline)) as events:
                 async for event in events:
                     yield event
@@ -59,6 +58,18 @@ class Limited:
             held_s = (request.journal.now_ns() - since_ns) / 1e9
             self._held_s += 0.1 * (held_s - self._held_s)
             await asyncio.shield(self._settle(request, claims))
+
+    async def _admitted(self, request: Request, deadline: Deadline) -> list[Claim]:
+        """Take a slot, and what the request may use; or neither."""
+        with request.journal.during(names.STEP_LIMITS, "refused") as step:
+            await self._take_slot(request, deadline)
+            try:
+                claims = await self._take(request)
+            except BaseException:
+                await asyncio.shield(self._settle(request, []))
+                raise
+            step.outcome = "granted"
+            return claims
 
     async def _take_slot(self, request: Request, deadline: Deadline) -> None:
         limit = request.terms.max_concurrent
@@ -104,10 +115,11 @@ class Limited:
             for claim in claims
             if claim.meter.endswith(":tokens_per_minute") and claim.amount != used
         ]
-        if unused:
-            await self._limits.give_back(unused)
-        if request.terms.max_concurrent is not None:
-            await self._limits.release_slot(request.tenant, request.request_id)
+        with request.journal.during(names.STEP_GIVE_BACK, "done"):
+            if unused:
+                await self._limits.give_back(unused)
+            if request.terms.max_concurrent is not None:
+                await self._limits.release_slot(request.tenant, request.request_id)
 
 
 class Toll:

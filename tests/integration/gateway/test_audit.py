@@ -54,9 +54,12 @@ async def test_a_decision_can_be_explained(audited) -> None:
     assert response.usage == decision.usage
     assert response.attestation.released_sha256 == decision.released_sha256
     assert expected == decision.prompt_sha256
-    assert [("guard_input", "allowed"), ("generate", "stop")] == [
-        (step.name, step.outcome) for step in decision.steps
-    ]
+    assert [
+        ("guard_input", "allowed"),
+        ("inference", "stop"),
+        ("guard_output", "allowed"),
+        ("settle", "booked"),
+    ] == [(step.name, step.outcome) for step in decision.steps]
     (path,) = folder.glob("*.jsonl")
     assert SECRET not in path.read_text()
     assert response.request_id == json.loads(path.read_text())["request_id"]
