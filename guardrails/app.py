@@ -11,6 +11,7 @@ from guardrails.afterwards import Afterwards
 from guardrails.checking import Checker
 from guardrails.classifier import MODEL_FOLDER, ModelError, classifier
 from guardrails.detectors import builtin
+from guardrails.metrics import GuardMetrics
 from guardrails.observing import Observer
 from guardrails.policy import PolicyError, PolicyStore
 from guardrails.pseudonyms import MemoryVault, RedisVault
@@ -68,6 +69,7 @@ class GuardrailsApp:
         self._store = _store(settings, usual if detectors is None else detectors)
         secret = settings.secret.get_secret_value().encode() if settings.secret else os.urandom(32)
         self._vault = _vault(settings, secret)
+        self._metrics = GuardMetrics(kit.meter)
         self._reviews = _reviews(settings, secret)
         self._recorder = Recorder(self._reviews, log=kit.log)
         self._service = GuardrailsService(
@@ -82,7 +84,8 @@ class GuardrailsApp:
                 secret=secret,
             ),
             store=self._store,
-            observer=Observer(kit.tracer),
+            observer=Observer(kit.tracer, self._metrics),
+            metrics=self._metrics,
             afterwards=Afterwards(self._recorder),
             desk=Desk(self._reviews, self._recorder, log=kit.log),
             reviewers=Reviewers(settings.reviewers),

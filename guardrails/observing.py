@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .admission import Admitted
     from .findings import Execution, Finding
+    from .metrics import GuardMetrics
 
 __all__ = ["Observer", "Watch"]
 
@@ -73,9 +74,16 @@ class Watch:
 class Observer:
     """Writes what a call came to on its span and its log line, and a span for each detector."""
 
-    def __init__(self, tracer: Tracer, *, now_ns: Callable[[], int] = time.time_ns) -> None:
-        """Make spans with this tracer."""
+    def __init__(
+        self,
+        tracer: Tracer,
+        metrics: GuardMetrics,
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Make spans with this tracer, and count here."""
         self._tracer = tracer
+        self._metrics = metrics
         self._now_ns = now_ns
 
     @contextmanager
@@ -89,8 +97,19 @@ class Observer:
             facts = _facts(watch, admitted)
             span.set_attributes(facts)
             logs.bind(**{key.replace(".", "_"): value for key, value in facts.items()})
-            for execution in watch.executions:
-                self._detector_span(execution, watch.findings, started_ns, parent)
+            executions, findings = watch.executions, watch.findings
+            for execution in executions:
+                self._detector_span(execution, findings, started_ns, parent)
+            self._metrics.checked(
+                admitted.direction,
+                watch.action,
+                (self._now_ns() - started_ns) / 1e9,
+                executions=executions,
+                findings=findings,
+            )
+            for review in watch.reviews:
+                if review:
+                    self._metrics.review_opened()
 
     def _detector_span(
         self,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .afterwards import Afterwards
     from .checking import CheckedText, Checker, StreamedCheck
     from .findings import Role
+    from .metrics import GuardMetrics
     from .observing import Observer
     from .policy import PolicyStore
     from .review import Desk
@@ -45,11 +46,13 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
         afterwards: Afterwards,
         desk: Desk,
         reviewers: Reviewers,
+        metrics: GuardMetrics,
     ) -> None:
         """Check with this checker under the policies of this store; the desk has the cases."""
         self._afterwards = afterwards
         self._desk = desk
         self._reviewers = reviewers
+        self._metrics = metrics
         self._admission = admission
         self._checker = checker
         self._store = store
@@ -98,6 +101,8 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
                     async for release in releases:
                         for event in wire.events(release, check.window.settled_chars):
                             yield event
+                if not check.window.whole:
+                    self._metrics.held(check.window.most_held_chars)
             finally:  # what a caller read before it left may be a case too
                 watch.reviews.append(self._note(admitted, admitted.role, check))
         yield wire.final(check.window, *watch.reviews)
@@ -149,6 +154,7 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
             case = await self._desk.resolve(
                 request.tenant, request.review_id, state=state, resolved_by=request.resolved_by
             )
+        self._metrics.review_decided()
         return pb.ResolveReviewResponse(review=wire.review(case))
 
     def _wants_text(self, admitted: Admitted) -> bool:

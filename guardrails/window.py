@@ -76,6 +76,8 @@ class GuardWindow:
         self.end: End | None = None
         self.action = Action.ALLOW
         self.settled_chars = 0
+        # The most that arrived and could not go at once.
+        self.most_held_chars = 0
         self.findings: list[Finding] = []
         self._lanes = tuple(lanes)
         self._skipped = tuple(skipped)
@@ -104,7 +106,11 @@ class GuardWindow:
         """
         if self._complete:
             raise RuntimeError("this text is complete; open a new window")
-        return self._advance(self._edge.push(piece)) if self.end is None else _NOTHING
+        if self.end is not None:
+            return _NOTHING
+        release = self._advance(self._edge.push(piece))
+        self.most_held_chars = max(self.most_held_chars, self._arrived_chars - self._taken)
+        return release
 
     def finish(self) -> Release:
         """The text is complete; release the rest, as far as no answer is outstanding.

@@ -171,14 +171,15 @@ HELD_CHARACTERS: Final = Instrument(
     says="The most characters of a streamed answer that had to wait for a verdict at once.",
     bounds=_CHARACTERS,
 )
-REVIEWS_PENDING: Final = Instrument(
-    name="vedette.guard.reviews.pending", unit="{case}", says="Cases that wait for a person."
+REVIEWS_OPENED: Final = Instrument(
+    name="vedette.guard.reviews.opened",
+    unit="{case}",
+    says="Cases that were put before a person.",
 )
-SHADOW_DISAGREEMENTS: Final = Instrument(
-    name="vedette.guard.shadow.disagreements",
-    unit="{check}",
-    says="Checks in which a policy in the shadow would have acted otherwise.",
-    labels=("vedette.guard.policy", "vedette.guard.shadow_action", names.GUARD_ACTION),
+REVIEWS_DECIDED: Final = Instrument(
+    name="vedette.guard.reviews.decided",
+    unit="{case}",
+    says="Cases that a person has decided; what was opened and not decided waits or has expired.",
 )
 
 GENERATION_DURATION: Final = Instrument(
