@@ -15,10 +15,12 @@ from inference.engine.guide import GuideMaker
 from inference.engine.queue import FairQueue
 from inference.engine.request import FinishReason, Sampling
 from inference.engine.scheduler import Limits, Scheduler
+from inference.metrics import ModelMetrics
 from inference.models.chat import ChatMessage, Role
 from inference.models.errors import ModelUnavailableError
 from inference.models.options import LoadOptions
 from inference.service import InferenceService
+from inference.spans import Observer
 from inference.supervision import Supervisor
 from inference.worker import EngineWorker
 from servicekit.process import StartupError
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from inference.settings import InferenceSettings
     from servicekit.process import Kit
 
-__all__ = ["InferenceApp"]
+__all__ = ["InferenceApp", "build_engine", "load_model"]
 
 
 class InferenceApp:
@@ -54,8 +56,11 @@ class InferenceApp:
             for number, reference in enumerate(settings.models, start=1)
         }
         self._watching: list[asyncio.Task[None]] = []
+        self._metrics = ModelMetrics(kit.meter)
         self._service = InferenceService(
-            self._catalogue, tracer=kit.tracer, default_deadline_s=settings.default_deadline_s
+            self._catalogue,
+            observer=Observer(kit.tracer, self._metrics),
+            default_deadline_s=settings.default_deadline_s,
         )
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -69,13 +74,14 @@ class InferenceApp:
 
     async def _serve(self, reference: str, supervisor: Supervisor) -> None:
         try:
-            model = await asyncio.to_thread(_load, reference, self._settings)
+            model = await asyncio.to_thread(load_model, reference, self._settings)
         except ModelUnavailableError as error:
             raise StartupError(str(error)) from error
         endpoint = await asyncio.to_thread(self._endpoint, model, supervisor)
         endpoint.worker.start()
         await _prove(endpoint)
         self._catalogue.add(endpoint)
+        self._metrics.watch(model.card.name, lambda: endpoint.worker.load)
         self._watching.append(asyncio.create_task(supervisor.watch(endpoint.worker)))
         self._log.info("model.loaded", model=model.card.name, device=model.card.device)
 
@@ -88,20 +94,8 @@ class InferenceApp:
 
     def _endpoint(self, model: ServedModel, supervisor: Supervisor) -> Endpoint:
         settings = self._settings
-        blocks = BlockPool(num_blocks=model.runner.num_blocks, block_size=model.runner.block_size)
-        limits = Limits(
-            max_running=settings.max_running,
-            max_step_tokens=settings.max_step_tokens,
-            max_chunk_tokens=settings.max_chunk_tokens,
-        )
-        engine = BatchingEngine(
-            runner=model.runner,
-            scheduler=Scheduler(blocks=blocks, queue=FairQueue(), limits=limits),
-            vocabulary=model.tokenizer,
-            context_length=model.card.context_length,
-        )
         worker = EngineWorker(
-            engine,
+            build_engine(model, settings),
             max_requests=settings.max_running + settings.max_waiting,
             on_failure=partial(self._step_failed, supervisor),
         )
@@ -130,7 +124,28 @@ async def _prove(endpoint: Endpoint) -> None:
                 )
 
 
-def _load(reference: str, settings: InferenceSettings) -> ServedModel:
+def build_engine(model: ServedModel, settings: InferenceSettings) -> BatchingEngine:
+    """The engine that serves a model."""
+    limits = Limits(
+        max_running=settings.max_running,
+        max_step_tokens=settings.max_step_tokens,
+        max_chunk_tokens=settings.max_chunk_tokens,
+    )
+    blocks = BlockPool(num_blocks=model.runner.num_blocks, block_size=model.runner.block_size)
+    return BatchingEngine(
+        runner=model.runner,
+        scheduler=Scheduler(blocks=blocks, queue=FairQueue(), limits=limits),
+        vocabulary=model.tokenizer,
+        context_length=model.card.context_length,
+    )
+
+
+def load_model(reference: str, settings: InferenceSettings) -> ServedModel:
+    """The model of this name, as the settings want it.
+
+    Raises:
+        ModelUnavailableError: if it cannot be had, or does not run the way that is asked for.
+    """
     if settings.backend == "weightless":
         return weightless_model(
             text=settings.weightless_text,

@@ -12,7 +12,6 @@ from inference.catalogue import NotReadyError, UnknownModelError
 from inference.engine.guide import ConstraintError
 from inference.engine.request import FinishReason, Grammar, JsonSchema, Regex
 from inference.models.chat import PromptTooLongError, TemplateRefusedError
-from inference.spans import GenerationSpans
 from inference.worker import BusyError, RefusedError
 from servicekit.deadline import Deadline
 from servicekit.errors import (
@@ -32,11 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc
-    from opentelemetry.trace import Tracer
 
     from inference.catalogue import Catalogue, Endpoint
     from inference.engine.guide import Guide
     from inference.engine.request import Constraint, Output, Refusal
+    from inference.spans import GenerationSpans, Observer
     from inference.worker import Answer
 
     _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -55,10 +54,12 @@ _CONSTRAINT_FIELDS = {JsonSchema: "json_schema", Regex: "regex", Grammar: "gramm
 class InferenceService(inference_pb2_grpc.InferenceServiceServicer):
     """`vedette.inference.v1.InferenceService`."""
 
-    def __init__(self, catalogue: Catalogue, *, tracer: Tracer, default_deadline_s: float) -> None:
+    def __init__(
+        self, catalogue: Catalogue, *, observer: Observer, default_deadline_s: float
+    ) -> None:
         """Serve these models."""
         self._catalogue = catalogue
-        self._tracer = tracer
+        self._observer = observer
         self._default_deadline_s = default_deadline_s
 
     async def Generate(self, request: pb.GenerateRequest, context: _Context) -> pb.GenerateResponse:
@@ -153,7 +154,7 @@ class InferenceService(inference_pb2_grpc.InferenceServiceServicer):
             priority=priority,
             guide=await _guide(endpoint, sampling.constraint),
         )
-        spans = GenerationSpans(self._tracer, endpoint, sampling)
+        spans = self._observer.begin(endpoint, sampling)
         return _Generation(endpoint, len(prompt), answer, spans)
 
 

@@ -21,7 +21,7 @@ from inference.engine.engine import StepError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inference.engine.engine import Engine
+    from inference.engine.engine import Engine, Load
     from inference.engine.request import Output, Refusal, Request
 
 __all__ = ["Answer", "BusyError", "EngineWorker", "RefusedError"]
@@ -101,6 +101,11 @@ class EngineWorker:
         self._mailboxes[request.id] = mailbox
         self._command(lambda: self._add(request, mailbox))
         return Answer(mailbox, on_close=lambda: self._forget(request.id))
+
+    @property
+    def load(self) -> Load:
+        """What the engine has to do."""
+        return self._engine.load
 
     @property
     def step_age_s(self) -> float:

@@ -234,7 +234,7 @@ STEP_ROWS: Final = Instrument(
     says="Rows of all steps together; divided by the steps, the mean batch size.",
     labels=(names.GEN_AI_RESPONSE_MODEL,),
 )
-KV_BLOCKS: Final = Instrument(
+KV_USAGE: Final = Instrument(
     name="vedette.inference.kv.usage",
     unit="1",
     says="The share of the key-value cache that running requests hold, from 0 to 1.",

@@ -63,6 +63,7 @@ STEP_RECORD: Final = "record"
 STEP_GIVE_BACK: Final = "give_back"
 
 SPAN_DETECTOR: Final = "detect {detector}"
+SPAN_UNANSWERED: Final = "queue or prefill"
 SPAN_QUEUE: Final = "queue"
 SPAN_PREFILL: Final = "prefill"
 SPAN_DECODE: Final = "decode"

@@ -7,6 +7,7 @@ between steps, and `step` while there is work. One thread may do all that; no lo
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from inference.engine import sampler
@@ -24,7 +25,18 @@ if TYPE_CHECKING:
     from inference.engine.sampler import Choice
     from inference.engine.scheduler import Scheduler
 
-__all__ = ["BatchingEngine", "Engine", "StepError"]
+__all__ = ["BatchingEngine", "Engine", "Load", "StepError"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What an engine has to do now, and has done so far."""
+
+    running: int
+    waiting: int
+    kv_usage: float  # the share of all blocks that running sequences hold
+    steps: int
+    rows: int  # of all steps together
 
 
 class Engine(Protocol):
@@ -40,6 +52,10 @@ class Engine(Protocol):
     @property
     def is_stalled(self) -> bool:
         """Whether all there is to do is paused."""
+
+    @property
+    def load(self) -> Load:
+        """What there is to do; may be asked from any thread."""
 
     def abort(self, request_id: int) -> None:
         """Forget a request. There is no more news of it; an unknown number does nothing."""
@@ -87,6 +103,8 @@ class BatchingEngine:
         self._context_length = context_length
         self._clock = clock
         self._sequences: dict[int, Sequence] = {}
+        self._num_steps = 0
+        self._num_rows = 0
 
     @property
     def has_work(self) -> bool:
@@ -118,6 +136,18 @@ class BatchingEngine:
         """Whether all there is to do is paused."""
         return all(sequence.paused for sequence in self._sequences.values())
 
+    @property
+    def load(self) -> Load:
+        """What there is to do, as of about now."""
+        running = len(self._scheduler.running)
+        return Load(
+            running=running,
+            waiting=max(0, len(self._sequences) - running),
+            kv_usage=self._scheduler.kv_usage,
+            steps=self._num_steps,
+            rows=self._num_rows,
+        )
+
     def cancel(self, request_id: int) -> list[Output]:
         """End a request as cancelled."""
         sequence = self._sequences.get(request_id)
@@ -143,6 +173,8 @@ class BatchingEngine:
         except Exception as error:
             outputs += self._fail([sequence for sequence, _ in plan.rows])
             raise StepError(outputs) from error
+        self._num_steps += 1
+        self._num_rows += len(plan.rows)
         now_s = self._clock()
         self._scheduler.note(plan, began_s=began_s, now_s=now_s)
         for sequence, row in plan.rows:

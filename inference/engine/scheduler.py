@@ -71,6 +71,11 @@ class Scheduler:
         self._is_queued = False
         self.running: list[Sequence] = []
 
+    @property
+    def kv_usage(self) -> float:
+        """The share of all blocks that running sequences hold."""
+        return 1 - self._blocks.num_available / self._blocks.num_blocks
+
     def add(self, sequence: Sequence, now_s: float) -> Refusal | None:
         """Queue a sequence, unless it cannot end before its deadline."""
         refusal = self._refusal(sequence, now_s)
