@@ -70,6 +70,7 @@ class Around(grpc.aio.ServerInterceptor):
         """
         self._tracer = tracer
         self._request_types = request_types or {}
+        self._handlers: dict[str, Any] = {}
         self._log = logs.get()
         self._calls = _Calls(meter or NoOpMeter(""))
 
@@ -79,19 +80,23 @@ class Around(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """Exchange the handler for one that runs inside the span, the log line and the shield."""
+        method = handler_call_details.method
+        if method in self._handlers:
+            return self._handlers[method]
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        method = handler_call_details.method
         decode = handler.request_deserializer and decoding.lenient(
             handler.request_deserializer, self._request_types.get(method)
         )
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
-        return make(
+        # A server's handlers never change, so each is exchanged once.
+        self._handlers[method] = make(
             self._wrap(handler, method),
             request_deserializer=decode,
             response_serializer=handler.response_serializer,
         )
+        return self._handlers[method]
 
     def _wrap(self, handler: Any, method: str) -> Callable[[Any, Any], Awaitable[Any]]:
         behavior = (

@@ -5,12 +5,21 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.json.file.trace_exporter import FileSpanExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Status, StatusCode, Tracer
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+)
 
 from servicekit import names
 from servicekit.metrics import Metrics
@@ -19,13 +28,14 @@ from servicekit.tracefiles import TraceFiles
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from opentelemetry.context import Context
     from opentelemetry.metrics import Meter
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
     from servicekit.settings import ServiceSettings
 
-__all__ = ["QuietTracer", "Telemetry"]
+__all__ = ["QuietTracer", "RelayTracer", "Telemetry"]
 
 # Short, so that `vedette trace` finds a request a moment after it ended.
 _EXPORT_EVERY_MS = 200
@@ -43,11 +53,14 @@ class Telemetry:
         """Open the exporters that the settings name; none named, spans still carry context."""
         resource = Resource.create({"service.name": service, "service.version": version})
         self._provider = TracerProvider(resource=resource)
-        for exporter in _exporters(service, settings):
+        exporters = _exporters(service, settings)
+        for exporter in exporters:
             self._provider.add_span_processor(
                 BatchSpanProcessor(exporter, schedule_delay_millis=_EXPORT_EVERY_MS)
             )
-        self.tracer: Tracer = QuietTracer(self._provider.get_tracer("vedette"))
+        self.tracer: Tracer = (
+            QuietTracer(self._provider.get_tracer("vedette")) if exporters else RelayTracer()
+        )
         self._metrics = Metrics(resource=resource, settings=settings)
         self.meter: Meter = self._metrics.meter
 
@@ -85,6 +98,40 @@ class QuietTracer(Tracer):
                 span.set_attribute(names.ERROR_TYPE, type(error).__name__)
                 span.set_status(Status(StatusCode.ERROR))
                 raise
+
+
+class RelayTracer(Tracer):
+    """A tracer that records nothing and passes the caller's context on.
+
+    For a process that exports no spans: what it calls hangs below its caller's span, not below one
+    that nobody will ever see. A call that brings no context begins a trace.
+    """
+
+    def __init__(self) -> None:
+        """Record nothing."""
+        self._ids = RandomIdGenerator()
+
+    def start_span(self, name: str, context: Context | None = None, *_: Any, **__: Any) -> Span:  # noqa: ARG002 - nothing is recorded
+        """A span that stands for its parent."""
+        parent = trace.get_current_span(context).get_span_context()
+        return NonRecordingSpan(parent if parent.is_valid else self._root())
+
+    @contextmanager
+    def start_as_current_span(  # type: ignore[override]
+        self, name: str, context: Context | None = None, *_: Any, **__: Any
+    ) -> Iterator[Span]:
+        """As the API's, for use around awaits and never around a yield."""
+        span = self.start_span(name, context)
+        with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+            yield span
+
+    def _root(self) -> SpanContext:
+        return SpanContext(
+            self._ids.generate_trace_id(),
+            self._ids.generate_span_id(),
+            is_remote=False,
+            trace_flags=TraceFlags(TraceFlags.SAMPLED),
+        )
 
 
 def _exporters(service: str, settings: ServiceSettings) -> list[SpanExporter]:

@@ -18,13 +18,13 @@ SECRET = "the launch code is 0000"
 
 
 @pytest.fixture
-def lines():
+def lines(monkeypatch):
     """Read the lines logged so far; logging is left as it was found."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level, structlog.get_config())
-    logs.configure(service="gateway", level="info")
     written = io.StringIO()
-    root.handlers[0].setStream(written)
+    monkeypatch.setattr(sys, "stderr", written)
+    logs.configure(service="gateway", level="info")
 
     def read():
         return [json.loads(line) for line in written.getvalue().splitlines()]
@@ -102,6 +102,23 @@ def test_what_is_bound_is_on_every_line(lines):
 def test_less_severe_lines_are_left_out(lines):
     """Below the level nothing is written."""
     logs.get().debug("area.happened")
+    assert lines() == []
+
+
+class Full(io.StringIO):
+    """A stream whose disk is full."""
+
+    def write(self, _line):
+        raise OSError
+
+
+def test_a_line_that_cannot_be_written_is_nobodys_failure(monkeypatch, lines):
+    """Whoever reports something goes on when the disk behind the log is full."""
+    monkeypatch.setattr(sys, "stderr", Full())
+    logs.configure(service="gateway", level="info")
+
+    logs.get().info("area.happened")
+
     assert lines() == []
 
 
