@@ -41,6 +41,7 @@ class Admission:
         streamed: bool = False,
         max_new_tokens: int | None = None,
         deterministic: bool = False,
+        with_logprobs: bool = False,
     ) -> Request:
         """The request, named and assigned to a tenant.
 
@@ -67,6 +68,7 @@ class Admission:
             streamed=streamed,
             max_new_tokens=max_new_tokens,
             deterministic=deterministic,
+            with_logprobs=with_logprobs,
         )
 
     def _violations(self, messages: Sequence[tuple[int, str]]) -> Iterator[Violation]:

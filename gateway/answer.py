@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.journal import Journal
 from gateway.terms import Terms
+
+if TYPE_CHECKING:
+    from gateway.spoken import TokenLogprob
 
 __all__ = [
     "Action",
@@ -94,6 +97,8 @@ class Request:
     deterministic: bool = False
     # Overrides what `sampling` says, where a budget allows less.
     max_new_tokens: int | None = None
+    # Whether the caller asks how sure the model was of each token.
+    with_logprobs: bool = False
     # Whether the caller reads along; if not, text moves between the services in one piece.
     streamed: bool = True
     journal: Journal = field(default_factory=Journal, compare=False)
@@ -107,6 +112,8 @@ class Request:
 
     def with_texts(self, texts: tuple[str, ...]) -> Request:
         """The same request with the messages' texts exchanged, one for each."""
+        if texts == tuple(message.text for message in self.messages):
+            return self
         messages = tuple(
             replace(message, text=text) for message, text in zip(self.messages, texts, strict=True)
         )
@@ -198,6 +205,7 @@ class Final:
     attestation: Attestation
     model: str
     executions: tuple[Execution, ...] = field(default=())
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 Event: TypeAlias = Started | Delta | Finding | Final

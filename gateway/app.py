@@ -43,6 +43,7 @@ from gateway.pipeline import Pipeline
 from gateway.service import GatewayService
 from gateway.speculation import Speculative, Waste
 from gateway.state.shared import SharedState
+from gateway.steps import NotedGuard, NotedModel
 from gateway.terms import GuardLoss
 from servicekit.channels import open_channel
 from servicekit.process import StartupError
@@ -189,7 +190,7 @@ class GatewayApp:
             GuardLoss.LOCAL_RULES: LocalRules(),
             GuardLoss.OPEN_WITH_REVIEW: Unguarded(),
         }
-        return LadderGuard(guard, rungs, remote.upstream)
+        return NotedGuard(LadderGuard(guard, rungs, remote.upstream))
 
     def _model(self, remote: RemoteModel) -> Model:
         """The inference service and what stands around it, from the inside out."""
@@ -205,15 +206,15 @@ class GatewayApp:
             fallbacks.append(Fallback(name, self._steady(RemoteModel(channel), entry)))
         if fallbacks:
             model = FallbackModel(model, fallbacks)
-        if self._catalogue is None or self._settings.answer_cache_ttl_s is None:
-            return model
-        return CachedModel(
-            model,
-            store=self._store(),
-            catalogue=self._catalogue,
-            ttl_s=self._settings.answer_cache_ttl_s,
-            keep_cadence=self._settings.answer_cache_cadence,
-        )
+        if self._catalogue is not None and self._settings.answer_cache_ttl_s is not None:
+            model = CachedModel(
+                model,
+                store=self._store(),
+                catalogue=self._catalogue,
+                ttl_s=self._settings.answer_cache_ttl_s,
+                keep_cadence=self._settings.answer_cache_cadence,
+            )
+        return NotedModel(model)
 
     def _steady(self, remote: RemoteModel, name: str) -> Model:
         breaking = BreakingModel(remote, self._breaker(name), remote.upstream)
@@ -255,11 +256,13 @@ class GatewayApp:
             assumed_new_tokens=settings.assumed_new_tokens,
         )
         pressure = Pressure(target_delay_s=settings.queue_target_s, most=settings.max_in_flight)
-        return Limited(
-            Shedding(Audited(budgeted, self._decisions), pressure),
+        limited = Limited(
+            Audited(budgeted, self._decisions),
             limits,
             assumed_new_tokens=settings.assumed_new_tokens,
         )
+        # Outermost, so that refusing costs nothing when there is too much to do already.
+        return Shedding(limited, pressure)
 
     def _records(self) -> Decisions:
         settings = self._settings

@@ -17,7 +17,7 @@ from vedette.guardrails.v1 import guardrails_pb2 as pb
 from vedette.guardrails.v1 import guardrails_pb2_grpc as stubs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 
     from gateway.answer import Request
     from servicekit.channels import TracedChannel
@@ -58,7 +58,7 @@ class RemoteGuard:
 
     @asynccontextmanager
     async def watch(
-        self, request: Request, deltas: AsyncIterator[str], deadline: Deadline
+        self, request: Request, deltas: AsyncIterable[str], deadline: Deadline
     ) -> AsyncIterator[RemoteWatch | WholeWatch]:
         """Check an answer while it is made; leaving cancels what is left of the check.
 
@@ -158,7 +158,7 @@ class RemoteWatch:
         self.policy_digest = started.policy_digest
         self.buffered = started.buffered
 
-    async def feed(self, deltas: AsyncIterator[str]) -> None:
+    async def feed(self, deltas: AsyncIterable[str]) -> None:
         """Pass the answer to guardrails; a fault of the model ends the check."""
         try:
             async for text in deltas:

@@ -7,19 +7,17 @@ called during a step is below it there.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer
 
 from servicekit import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from opentelemetry.trace import Tracer
 
     from gateway.answer import Usage
@@ -86,19 +84,13 @@ class Journal:
         """Begin a step; `outcome` is what became of it if nobody says otherwise."""
         return OpenStep(self, name, outcome)
 
-    @contextmanager
-    def during(self, name: str, outcome: str) -> Iterator[OpenStep]:
-        """A step around awaits, never around a yield; what is called meanwhile is below it."""
-        step = self.begin(name, outcome)
-        try:
-            with step.current():
-                yield step
-        finally:
-            step.end()
-
 
 class OpenStep:
-    """A step that has not ended."""
+    """A step that has not ended.
+
+    As a context manager it has below it what is called in there, and ends on leaving; use it around
+    awaits, never around a yield. `enter` and `leave` are that without the end.
+    """
 
     def __init__(self, journal: Journal, name: str, outcome: str) -> None:
         """Begin now; see `Journal.begin`."""
@@ -109,11 +101,21 @@ class OpenStep:
         self._span = journal.tracer.start_span(name)
         self._is_over = False
 
-    @contextmanager
-    def current(self) -> Iterator[None]:
-        """What is called in here is below this step; around awaits, never around a yield."""
-        with trace.use_span(self._span, record_exception=False, set_status_on_exception=False):
-            yield
+    def __enter__(self) -> Self:
+        self.enter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+        self.end()
+
+    def enter(self) -> None:
+        """What is called from now on is below this step."""
+        self._token = otel_context.attach(trace.set_span_in_context(self._span))
+
+    def leave(self) -> None:
+        """What is called from now on is not."""
+        otel_context.detach(self._token)
 
     def end(self, outcome: str = "") -> None:
         """It is over; only the first end counts."""

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc
 
 from gateway.answer import FinishReason, Usage
+from gateway.spoken import Spoken, TokenLogprob
 from gateway.upstreams import Upstream
 from vedette.inference.v1 import inference_pb2 as pb
 from vedette.inference.v1 import inference_pb2_grpc as stubs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from gateway.answer import Request
-    from gateway.journal import Journal
     from servicekit.channels import TracedChannel
     from servicekit.deadline import Deadline
 
@@ -52,9 +52,7 @@ class RemoteModel:
             _to_proto(request), timeout=deadline.remaining_s(margin_s=_MARGIN_S)
         )
         try:
-            generation = await RemoteGeneration.started(
-                call, self.upstream, request.journal, deadline
-            )
+            generation = await RemoteGeneration.started(call, self.upstream, request, deadline)
             yield generation
             await generation.hear_out()
         finally:
@@ -73,6 +71,8 @@ class RemoteModel:
             finish_reason=FinishReason(response.finish_reason),
             usage=_usage(response.usage),
         )
+        if request.with_logprobs:
+            generation.spoken.add(response.text, _tokens(response.logprobs))
         request.journal.usage = generation.usage
         request.journal.queue_s = _queue_s(response.timings)
         return generation
@@ -105,6 +105,7 @@ class WholeGeneration:
     model: str
     finish_reason: FinishReason
     usage: Usage
+    spoken: Spoken = field(default_factory=Spoken)
 
     async def deltas(self) -> AsyncIterator[str]:
         """The raw text; unchecked."""
@@ -119,14 +120,16 @@ class RemoteGeneration:
         self,
         call: grpc.aio.UnaryStreamCall[pb.StreamGenerateRequest, pb.StreamGenerateResponse],
         upstream: Upstream,
-        journal: Journal,
+        request: Request,
         deadline: Deadline,
     ) -> None:
         """Read this call; `started` does so up to its first event."""
         self.model = ""
         self.finish_reason = FinishReason.CANCELLED
         self.usage = Usage()
-        self._journal = journal
+        self.spoken = Spoken()
+        self._with_logprobs = request.with_logprobs
+        self._journal = request.journal
         self._call = call
         self._upstream = upstream
         self._deadline = deadline
@@ -137,7 +140,7 @@ class RemoteGeneration:
         cls,
         call: grpc.aio.UnaryStreamCall[pb.StreamGenerateRequest, pb.StreamGenerateResponse],
         upstream: Upstream,
-        journal: Journal,
+        request: Request,
         deadline: Deadline,
     ) -> RemoteGeneration:
         """Wait until inference accepts the request.
@@ -145,11 +148,11 @@ class RemoteGeneration:
         Raises:
             Fault: it does not.
         """
-        generation = cls(call, upstream, journal, deadline)
+        generation = cls(call, upstream, request, deadline)
         first = await generation._read()
         generation.model = first.started.model
         generation.usage = Usage(input_tokens=first.started.input_tokens)
-        journal.usage = generation.usage
+        request.journal.usage = generation.usage
         return generation
 
     async def deltas(self) -> AsyncIterator[str]:
@@ -160,6 +163,8 @@ class RemoteGeneration:
                 self._finish(event.final)
                 return
             self._count(event.delta.output_tokens)
+            if self._with_logprobs:
+                self.spoken.add(event.delta.text, _tokens(event.delta.logprobs))
             if event.delta.text:
                 yield event.delta.text
 
@@ -195,6 +200,10 @@ class RemoteGeneration:
 
 def _queue_s(timings: pb.Timings) -> float | None:
     return timings.queue.ToNanoseconds() / 1e9 if timings.HasField("queue") else None
+
+
+def _tokens(entries: Iterable[pb.TokenLogprob]) -> Iterator[TokenLogprob]:
+    return (TokenLogprob(each.token_id, each.token, each.logprob) for each in entries)
 
 
 def _usage(usage: pb.Usage) -> Usage:

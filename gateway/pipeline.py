@@ -8,18 +8,18 @@ releases comes out. If a part fails, its fault ends the sequence; there is no ot
 from __future__ import annotations
 
 import hashlib
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.answer import Attestation, Final, FinishReason, Started, Usage
-from servicekit import names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from gateway.answer import CheckedPrompt, Delta, Event, Execution, Finding, Request
+    from gateway.spoken import Spoken
     from servicekit.deadline import Deadline
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "Pipeline",
     "Watch",
     "blocked",
-    "checked",
     "woven",
 ]
 
@@ -51,7 +50,7 @@ class Pipeline:
         Raises:
             Fault: a part refused the request or is down; what was yielded before stands.
         """
-        prompt = await checked(self._guard, request, deadline)
+        prompt = await self._guard.check(request, deadline)
         if prompt.blocked:
             for event in blocked(request, prompt):
                 yield event
@@ -65,34 +64,23 @@ class Pipeline:
         self, request: Request, safe_request: Request, deadline: Deadline
     ) -> AsyncGenerator[Event]:
         """The checked answer to a prompt, without what was found in the prompt itself."""
-        async with AsyncExitStack() as stack:
-            inference = request.journal.begin(names.STEP_INFERENCE, "unfinished")
-            stack.callback(inference.end)
-            with inference.current():
-                generating = self._model.generate(safe_request, deadline)
-                generation = await stack.enter_async_context(generating)
-            if not request.streamed:
-                inference.end(generation.finish_reason.name.lower())
-            guarding = request.journal.begin(names.STEP_GUARD_OUTPUT, "unfinished")
-            stack.callback(guarding.end)
-            with guarding.current():
-                watching = self._guard.watch(request, generation.deltas(), deadline)
-                watch = await stack.enter_async_context(watching)
+        async with (
+            self._model.generate(safe_request, deadline) as generation,
+            self._guard.watch(request, generation.deltas(), deadline) as watch,
+        ):
             yield Started(
                 model=generation.model, policy_digest=watch.policy_digest, buffered=watch.buffered
             )
             async for event in watch.events():
                 yield event
-            inference.end(generation.finish_reason.name.lower())
-            guarding.end("blocked" if watch.blocked else "allowed")
-            reason = FinishReason.BLOCKED if watch.blocked else generation.finish_reason
-            yield Final(
-                finish_reason=reason,
-                usage=generation.usage,
-                attestation=watch.attestation,
-                model=generation.model,
-                executions=watch.executions,
-            )
+        yield Final(
+            finish_reason=FinishReason.BLOCKED if watch.blocked else generation.finish_reason,
+            usage=generation.usage,
+            attestation=watch.attestation,
+            model=generation.model,
+            executions=watch.executions,
+            logprobs=generation.spoken.told(watch.attestation.released_sha256),
+        )
 
 
 class Answerer(Protocol):
@@ -140,6 +128,7 @@ class Generation(Protocol):
     model: str
     finish_reason: FinishReason
     usage: Usage
+    spoken: Spoken
 
     def deltas(self) -> AsyncIterator[str]:
         """The raw text, unchecked: for the guard only."""
@@ -152,14 +141,6 @@ class Model(Protocol):
         self, request: Request, deadline: Deadline
     ) -> AbstractAsyncContextManager[Generation]:
         """Start an answer; entering waits until it is accepted, leaving stops it."""
-
-
-async def checked(guard: Guard, request: Request, deadline: Deadline) -> CheckedPrompt:
-    """The guard's verdict on a prompt, as a step of the request."""
-    with request.journal.during(names.STEP_GUARD_INPUT, "unfinished") as step:
-        prompt = await guard.check(request, deadline)
-        step.outcome = "blocked" if prompt.blocked else "allowed"
-        return prompt
 
 
 async def woven(prompt: CheckedPrompt, answer: AsyncGenerator[Event]) -> AsyncGenerator[Event]:

@@ -128,6 +128,7 @@ class GatewayService(stubs.GatewayServiceServicer):
             streamed=isinstance(request, pb.StreamGenerateRequest),
             max_new_tokens=wire.max_new_tokens(request.sampling),
             deterministic=wire.is_deterministic(request.sampling),
+            with_logprobs=request.sampling.HasField("logprobs"),
         )
         admitted.journal.trace_id = _trace_id()
         admitted.journal.tracer = self._tracer

@@ -12,7 +12,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from gateway.pipeline import blocked, checked, woven
+from gateway.pipeline import blocked, woven
 from servicekit import names
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Speculative:
         held: asyncio.Queue[Event | None] = asyncio.Queue()
         answering = asyncio.create_task(self._hold(request, deadline, held))
         try:
-            prompt = await checked(self._guard, request, deadline)
+            prompt = await self._guard.check(request, deadline)
             self._waste.note(was_blocked=prompt.blocked)
             # A policy that was exchanged a moment ago may rewrite after all.
             as_sent = tuple(message.text for message in request.messages)

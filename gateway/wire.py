@@ -69,6 +69,7 @@ def collect(event: Event, into: pb.GenerateResponse, journal: Journal) -> None:
             into.executions.extend(_execution(execution) for execution in event.executions)
             into.model = event.model
             into.degradations.extend(_degradations(journal))
+            into.logprobs.extend(_logprobs(event))
         case Started():
             pass
 
@@ -101,8 +102,16 @@ def stream_event(event: Event, request_id: str, journal: Journal) -> pb.StreamGe
                     executions=[_execution(execution) for execution in event.executions],
                     model=event.model,
                     degradations=_degradations(journal),
+                    logprobs=_logprobs(event),
                 )
             )
+
+
+def _logprobs(final: Final) -> list[pb.TokenLogprob]:
+    return [
+        pb.TokenLogprob(token_id=each.token_id, token=each.token, logprob=each.logprob)
+        for each in final.logprobs
+    ]
 
 
 def _degradations(journal: Journal) -> list[pb.Degradation]:

@@ -92,5 +92,5 @@ class Audited:
         cancelled: bool = False,
     ) -> None:
         record = decision(request, findings, final, cancelled=cancelled)
-        with request.journal.during(names.STEP_RECORD, "kept"):
+        with request.journal.begin(names.STEP_RECORD, "kept"):
             await self._decisions.append(record)

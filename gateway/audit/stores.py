@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Protocol
@@ -44,7 +45,7 @@ class Records(Protocol):
     """Keeps records; none is ever changed."""
 
     async def append(self, record: Decision) -> None:
-        """Keep one more."""
+        """Keep one more; a caller that is cancelled meanwhile does not interrupt it."""
 
     async def find(self, tenant: str, request_id: str) -> Decision | None:
         """A tenant's record of a request, if it is still there."""
@@ -86,6 +87,9 @@ class SharedRecords:
 
     async def append(self, record: Decision) -> None:
         """As the protocol says."""
+        await asyncio.shield(self._append(record))
+
+    async def _append(self, record: Decision) -> None:
         ttl_s = int(self._retention.seconds(record.policy))
         key = _key(record.tenant, record.request_id)
         try:

@@ -63,10 +63,13 @@ class ResilientLedger:
         """As the protocol says, in both places; a lost one lets go by itself."""
         await self._local.release(tenant, request_id)
         with suppress(StateLostError):
-            await self._shared.release(tenant, request_id)
+            await asyncio.shield(self._shared.release(tenant, request_id))
 
     async def settle(self, charge: Charge) -> None:
         """As the protocol says; what cannot be booked now is booked later."""
+        await asyncio.shield(self._settle(charge))
+
+    async def _settle(self, charge: Charge) -> None:
         try:
             await self._shared.settle(charge)
         except StateLostError:

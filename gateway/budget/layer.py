@@ -73,7 +73,7 @@ class Budgeted:
         covered = request
         if request.terms.allowances:
             try:
-                with request.journal.during(names.STEP_BUDGET, "refused") as step:
+                with request.journal.begin(names.STEP_BUDGET, "refused") as step:
                     covered = await self._held(request, deadline)
                     step.outcome = "held"
             except BaseException:
@@ -157,5 +157,5 @@ class Budgeted:
             cost_micros=amount.cost_micros,
             blocked=final is not None and final.finish_reason is FinishReason.BLOCKED,
         )
-        with request.journal.during(names.STEP_SETTLE, "booked"):
+        with request.journal.begin(names.STEP_SETTLE, "booked"):
             await self._ledger.settle(charge)

@@ -89,7 +89,10 @@ class Balance:
 
 
 class Ledger(Protocol):
-    """Keeps the accounts of all tenants."""
+    """Keeps the accounts of all tenants.
+
+    A caller that is cancelled does not interrupt the end of a hold.
+    """
 
     async def hold(
         self,

@@ -5,7 +5,8 @@ current output policy like any other answer. Only requests that say so are deter
 with temperature 0 or a seed. A tenant's answers are for that tenant only.
 
 Those who ask while an answer is being made watch the same generation. It belongs to none of them:
-it goes on when one leaves, and stops when the last one has left.
+it goes on when one leaves, and stops when the last one has left. Those who ask another gateway
+meanwhile get the answer when it is complete, if the gateways share a Redis.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.answer import FinishReason, Usage
 from gateway.cache.keys import answer_key
+from gateway.cache.turns import turn
+from gateway.spoken import Spoken
 from servicekit import names
 from servicekit.deadline import Deadline
 from servicekit.errors import DeadlineExceeded
@@ -94,7 +97,7 @@ class CachedModel:
             if is_first:
                 await flight.accepted(deadline)
             else:
-                with request.journal.during(names.STEP_CACHE, "shared"):
+                with request.journal.begin(names.STEP_CACHE, "shared"):
                     await flight.accepted(deadline)
             yield _Shared(flight, request, deadline, pays=is_first and not flight.is_replay)
         except TimeoutError:
@@ -114,23 +117,27 @@ class CachedModel:
     async def fly(self, flight: _Flight, key: str, request: Request) -> None:
         """Get the answer for all who ride along: from the store, or else from the model."""
         try:
-            with request.journal.during(names.STEP_CACHE, "miss") as step:
-                kept = await self._store.get(key)
-                step.outcome = "miss" if kept is None else "hit"
+            async with AsyncExitStack() as stack:
+                with request.journal.begin(names.STEP_CACHE, "miss") as step:
+                    kept = await stack.enter_async_context(turn(self._store, key))
+                    step.outcome = "miss" if kept is None else "hit"
+                if kept is None:
+                    await self._generate(flight, key, request)
             if kept is not None:
                 await self._replay(flight, _Answer.from_json(kept))
-                return
-            async with self._inner.generate(request, Deadline.after(_FLIGHT_S)) as generation:
-                flight.accept(generation.model)
-                async for piece in generation.deltas():
-                    flight.add(piece)
-                if generation.finish_reason in _COMPLETE:
-                    answer = flight.answer(generation.finish_reason)
-                    await self._store.put(key, answer.to_json(), ttl_s=self._ttl_s)
-                flight.land(generation.finish_reason)
         finally:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+
+    async def _generate(self, flight: _Flight, key: str, request: Request) -> None:
+        async with self._inner.generate(request, Deadline.after(_FLIGHT_S)) as generation:
+            flight.accept(generation.model)
+            async for piece in generation.deltas():
+                flight.add(piece)
+            if generation.finish_reason in _COMPLETE:
+                answer = flight.answer(generation.finish_reason)
+                await self._store.put(key, answer.to_json(), ttl_s=self._ttl_s)
+            flight.land(generation.finish_reason)
 
     async def _replay(self, flight: _Flight, answer: _Answer) -> None:
         flight.accept(answer.model, is_replay=True)
@@ -230,6 +237,7 @@ class _Shared:
     model: str = ""
     finish_reason: FinishReason = FinishReason.CANCELLED
     usage: Usage = field(default=Usage())
+    spoken: Spoken = field(default_factory=Spoken)
 
     def __post_init__(self) -> None:
         self.model = self.flight.model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.state.shared import StateLostError
@@ -24,6 +25,12 @@ class Store(Protocol):
 
     async def put(self, key: str, value: str, *, ttl_s: float) -> None:
         """Keep a value for so long at most."""
+
+    async def claim(self, key: str, owner: str, *, ttl_s: float) -> bool:
+        """Whether this owner may make the value, for so long or until it gives up; also renews."""
+
+    async def give_up(self, key: str, owner: str) -> None:
+        """Let another make the value; harmless if it is not this owner's to make."""
 
 
 class MemoryStore:
@@ -53,6 +60,13 @@ class MemoryStore:
         while self._chars > self._max_chars:
             self._drop(next(iter(self._values)))
 
+    async def claim(self, key: str, owner: str, *, ttl_s: float) -> bool:  # noqa: ARG002 - nobody else is here
+        """As the protocol says."""
+        return True
+
+    async def give_up(self, key: str, owner: str) -> None:
+        """As the protocol says."""
+
     def _drop(self, key: str) -> None:
         _, value = self._values.pop(key, (0.0, ""))
         self._chars -= len(value)
@@ -68,6 +82,8 @@ class SharedStore:
         """Keep them in both."""
         self._state = state
         self._near = near
+        self._claim = state.script(_CLAIM)
+        self._give_up = state.script(_GIVE_UP)
 
     async def get(self, key: str) -> str | None:
         """As the protocol says."""
@@ -87,3 +103,30 @@ class SharedStore:
             await self._state.ask("SET", f"vedette:v1:{key}", value, "PX", int(ttl_s * 1000))
         except StateLostError:
             return
+
+    async def claim(self, key: str, owner: str, *, ttl_s: float) -> bool:
+        """As the protocol says; while nobody can be asked, everyone may."""
+        try:
+            return bool(await self._claim([f"vedette:v1:{key}:maker"], [owner, int(ttl_s * 1000)]))
+        except StateLostError:
+            return True
+
+    async def give_up(self, key: str, owner: str) -> None:
+        """As the protocol says."""
+        with suppress(StateLostError):  # it ends by itself
+            await self._give_up([f"vedette:v1:{key}:maker"], [owner])
+
+
+_CLAIM = """
+local maker = redis.call('GET', KEYS[1])
+if maker and maker ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_GIVE_UP = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+"""

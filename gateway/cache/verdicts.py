@@ -43,7 +43,7 @@ class CachedVerdicts:
         if policy is None or policy.rewrites_input:
             return await self._inner.check(request, deadline)
         key = verdict_key(request, policy.digest)
-        with request.journal.during(names.STEP_VERDICT_CACHE, "miss") as step:
+        with request.journal.begin(names.STEP_VERDICT_CACHE, "miss") as step:
             kept = await self._store.get(key)
             if kept is not None:
                 step.outcome = "hit"

@@ -80,6 +80,10 @@ class Breaker:
         state: str = self._machine.current_state
         return state
 
+    @property
+    def _is_closed(self) -> bool:
+        return self.state == pybreaker.STATE_CLOSED
+
     def admit(self) -> Pass:
         """Permission for one call.
 
@@ -100,9 +104,9 @@ class Breaker:
 
     def record(self, of: _Pass, *, error: Exception | None) -> None:
         """Tell the machine an outcome, if it still counts."""
-        counts = self.state == pybreaker.STATE_CLOSED or of is self._probe
+        counts = self._is_closed or of is self._probe
         self.forget(of)
-        if not counts:
+        if not counts or (error is None and not self._machine.fail_counter and self._is_closed):
             return
         try:
             self._machine.call(_raise, error)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.failure.breaker import BreakerOpenError
 from servicekit.errors import DeadlineExceeded, Fault, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterable, Iterator
+    from types import TracebackType
 
     from gateway.answer import CheckedPrompt, Request
     from gateway.failure.breaker import Breaker, Pass
@@ -40,13 +40,11 @@ class BreakingGuard:
         with self._gate.passing():
             return await self._inner.check(request, deadline)
 
-    @asynccontextmanager
-    async def watch(
-        self, request: Request, deltas: AsyncIterator[str], deadline: Deadline
-    ) -> AsyncIterator[Watch]:
+    def watch(
+        self, request: Request, deltas: AsyncIterable[str], deadline: Deadline
+    ) -> AbstractAsyncContextManager[Watch]:
         """As the guard's; being let in counts as success, what fails later as failure."""
-        async with self._gate.entered(self._inner.watch(request, deltas, deadline)) as watch:
-            yield watch
+        return _Used(self._gate, self._inner.watch(request, deltas, deadline))
 
 
 class BreakingModel:
@@ -57,11 +55,11 @@ class BreakingModel:
         self._inner = inner
         self._gate = _Gate(breaker, upstream)
 
-    @asynccontextmanager
-    async def generate(self, request: Request, deadline: Deadline) -> AsyncIterator[Generation]:
+    def generate(
+        self, request: Request, deadline: Deadline
+    ) -> AbstractAsyncContextManager[Generation]:
         """As the model's; being accepted counts as success, what fails later as failure."""
-        async with self._gate.entered(self._inner.generate(request, deadline)) as generation:
-            yield generation
+        return _Used(self._gate, self._inner.generate(request, deadline))
 
 
 class _Gate:
@@ -90,19 +88,10 @@ class _Gate:
             raise
         admitted.succeeded()
 
-    @asynccontextmanager
-    async def entered(self, entering: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-        """Around a longer use: entering it is the call, and failing inside is news of failure."""
-        async with AsyncExitStack() as stack:
-            with self.passing():
-                value = await stack.enter_async_context(entering)
-            try:
-                yield value
-            except Fault as fault:
-                # Faults of other parts pass through here too.
-                if fault.reason == self._upstream.unavailable_reason:
-                    self._breaker.note_failure()
-                raise
+    def note(self, error: BaseException | None) -> None:
+        """What ended a use that had been let in; faults of other parts pass through there too."""
+        if isinstance(error, Fault) and error.reason == self._upstream.unavailable_reason:
+            self._breaker.note_failure()
 
     def _admit(self) -> Pass:
         try:
@@ -113,3 +102,24 @@ class _Gate:
                 reason=self._upstream.unavailable_reason,
                 retry_after_s=error.retry_after_s,
             ) from None
+
+
+class _Used(AbstractAsyncContextManager[T]):
+    """A longer use: entering it is the call, and failing inside is news of failure."""
+
+    def __init__(self, gate: _Gate, use: AbstractAsyncContextManager[T]) -> None:
+        self._gate = gate
+        self._use = use
+
+    async def __aenter__(self) -> T:
+        with self._gate.passing():
+            return await self._use.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        self._gate.note(error)
+        return await self._use.__aexit__(kind, error, traceback)

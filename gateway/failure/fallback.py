@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gateway.failure.entrance import Entrance
 from servicekit.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from gateway.answer import Request
     from gateway.pipeline import Generation, Model
@@ -34,17 +34,15 @@ class FallbackModel:
         self._first = first
         self._fallbacks = tuple(fallbacks)
 
-    @asynccontextmanager
-    async def generate(self, request: Request, deadline: Deadline) -> AsyncIterator[Generation]:
+    def generate(self, request: Request, deadline: Deadline) -> Entrance[Generation]:
         """As the model's; the answer says which model it came from, and that it stood in."""
-        async with AsyncExitStack() as stack:
-            yield await self._accepted(stack, request, deadline)
+        return Entrance(lambda entrance: self._accepted(entrance, request, deadline))
 
     async def _accepted(
-        self, stack: AsyncExitStack, request: Request, deadline: Deadline
+        self, entrance: Entrance[Generation], request: Request, deadline: Deadline
     ) -> Generation:
         try:
-            return await stack.enter_async_context(self._first.generate(request, deadline))
+            return await entrance.through(self._first.generate(request, deadline))
         except Unavailable as fault:
             first_fault = fault
         for fallback in self._fallbacks:
@@ -52,9 +50,7 @@ class FallbackModel:
                 continue
             other = replace(request, model=fallback.name)
             try:
-                generation = await stack.enter_async_context(
-                    fallback.model.generate(other, deadline)
-                )
+                generation = await entrance.through(fallback.model.generate(other, deadline))
             except Unavailable:
                 continue
             request.journal.degraded("inference", f"fallback:{fallback.name}")

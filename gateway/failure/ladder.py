@@ -6,14 +6,14 @@ middle of a stream always ends it; nothing takes over half an answer.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from gateway.failure.entrance import Entrance
 from gateway.failure.retry import again
 from servicekit.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterable, Mapping
 
     from gateway.answer import CheckedPrompt, Request
     from gateway.pipeline import Guard, Watch
@@ -40,20 +40,20 @@ class LadderGuard:
         except Unavailable as fault:
             return await self._stand_in(request, fault).check(request, deadline)
 
-    @asynccontextmanager
-    async def watch(
-        self, request: Request, deltas: AsyncIterator[str], deadline: Deadline
-    ) -> AsyncIterator[Watch]:
+    def watch(
+        self, request: Request, deltas: AsyncIterable[str], deadline: Deadline
+    ) -> Entrance[Watch]:
         """As the guard's."""
-        source = await again(request, deltas)
-        async with AsyncExitStack() as stack:
+
+        async def get_in(entrance: Entrance[Watch]) -> Watch:
+            kept = await again(request, deltas)
             try:
-                watching = self._full.watch(request, source(), deadline)
-                watch = await stack.enter_async_context(watching)
+                return await entrance.through(self._full.watch(request, kept, deadline))
             except Unavailable as fault:
-                watching = self._stand_in(request, fault).watch(request, source(), deadline)
-                watch = await stack.enter_async_context(watching)
-            yield watch
+                rung = self._stand_in(request, fault)
+                return await entrance.through(rung.watch(request, kept, deadline))
+
+        return Entrance(get_in)
 
     def _stand_in(self, request: Request, fault: Unavailable) -> Guard:
         rung = request.terms.guard_loss

@@ -25,7 +25,7 @@ from gateway.answer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Iterator
 
     from gateway.answer import Request
     from servicekit.deadline import Deadline
@@ -75,7 +75,7 @@ class LocalRules:
     async def watch(
         self,
         request: Request,  # noqa: ARG002 - one set of rules for all
-        deltas: AsyncIterator[str],
+        deltas: AsyncIterable[str],
         deadline: Deadline,  # noqa: ARG002 - takes no time
     ) -> AsyncIterator[LocalWatch]:
         """Hold the answer back until it is complete."""
@@ -86,7 +86,7 @@ class LocalRules:
 class LocalWatch:
     """One answer under the local rules."""
 
-    deltas: AsyncIterator[str]
+    deltas: AsyncIterable[str]
     policy_digest: str = _DIGEST
     buffered: bool = True
     blocked: bool = False

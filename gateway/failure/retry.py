@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.failure.breaking import BreakerOpen
+from gateway.failure.entrance import Entrance
 from servicekit.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 
     from gateway.answer import CheckedPrompt, Request
     from gateway.pipeline import Generation, Guard, Model, Watch
@@ -92,17 +92,18 @@ class RetryingGuard:
         """As the guard's."""
         return await self._retry.call(lambda: self._inner.check(request, deadline), deadline)
 
-    @asynccontextmanager
-    async def watch(
-        self, request: Request, deltas: AsyncIterator[str], deadline: Deadline
-    ) -> AsyncIterator[Watch]:
+    def watch(
+        self, request: Request, deltas: AsyncIterable[str], deadline: Deadline
+    ) -> Entrance[Watch]:
         """As the guard's; once it watches, there is no other try."""
-        source = await again(request, deltas)
-        async with AsyncExitStack() as stack:
-            yield await self._retry.call(
-                lambda: stack.enter_async_context(self._inner.watch(request, source(), deadline)),
-                deadline,
+
+        async def get_in(entrance: Entrance[Watch]) -> Watch:
+            kept = await again(request, deltas)
+            return await self._retry.call(
+                lambda: entrance.through(self._inner.watch(request, kept, deadline)), deadline
             )
+
+        return Entrance(get_in)
 
 
 class RetryingModel:
@@ -113,28 +114,27 @@ class RetryingModel:
         self._inner = inner
         self._retry = retry
 
-    @asynccontextmanager
-    async def generate(self, request: Request, deadline: Deadline) -> AsyncIterator[Generation]:
+    def generate(self, request: Request, deadline: Deadline) -> Entrance[Generation]:
         """As the model's; once it has accepted, there is no other try."""
-        async with AsyncExitStack() as stack:
-            yield await self._retry.call(
-                lambda: stack.enter_async_context(self._inner.generate(request, deadline)),
-                deadline,
+        return Entrance(
+            lambda entrance: self._retry.call(
+                lambda: entrance.through(self._inner.generate(request, deadline)), deadline
             )
+        )
 
 
-async def again(request: Request, deltas: AsyncIterator[str]) -> Callable[[], AsyncIterator[str]]:
-    """A source of deltas for several attempts to watch them.
+async def again(request: Request, deltas: AsyncIterable[str]) -> AsyncIterable[str]:
+    """Deltas that several attempts can watch.
 
     A whole answer is consumed by the attempt, so it is kept. A streamed one is not touched before
     the attempt has succeeded, so it is passed on as it is.
     """
-    if request.streamed:
-        return lambda: deltas
-    kept = [delta async for delta in deltas]
+    if request.streamed or isinstance(deltas, _Kept):
+        return deltas
+    return _Kept([delta async for delta in deltas])
 
-    async def replay() -> AsyncIterator[str]:
-        for delta in kept:
+
+class _Kept(list[str]):
+    async def __aiter__(self) -> AsyncIterator[str]:
+        for delta in self:
             yield delta
-
-    return replay

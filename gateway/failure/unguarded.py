@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.answer import Attestation, CheckedPrompt, Delta, Direction, Execution
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator
 
     from gateway.answer import Finding, Request
     from servicekit.deadline import Deadline
@@ -41,7 +41,7 @@ class Unguarded:
     async def watch(
         self,
         request: Request,  # noqa: ARG002 - nothing is looked at
-        deltas: AsyncIterator[str],
+        deltas: AsyncIterable[str],
         deadline: Deadline,  # noqa: ARG002 - takes no time
     ) -> AsyncIterator[UnguardedWatch]:
         """The answer as it comes."""
@@ -51,7 +51,7 @@ class Unguarded:
 class UnguardedWatch:
     """One answer that nobody checks."""
 
-    def __init__(self, deltas: AsyncIterator[str]) -> None:
+    def __init__(self, deltas: AsyncIterable[str]) -> None:
         """Pass these on."""
         self.policy_digest = _NO_POLICY
         self.buffered = False

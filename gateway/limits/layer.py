@@ -61,7 +61,7 @@ class Limited:
 
     async def _admitted(self, request: Request, deadline: Deadline) -> list[Claim]:
         """Take a slot, and what the request may use; or neither."""
-        with request.journal.during(names.STEP_LIMITS, "refused") as step:
+        with request.journal.begin(names.STEP_LIMITS, "refused") as step:
             await self._take_slot(request, deadline)
             try:
                 claims = await self._take(request)
@@ -115,7 +115,7 @@ class Limited:
             for claim in claims
             if claim.meter.endswith(":tokens_per_minute") and claim.amount != used
         ]
-        with request.journal.during(names.STEP_GIVE_BACK, "done"):
+        with request.journal.begin(names.STEP_GIVE_BACK, "done"):
             if unused:
                 await self._limits.give_back(unused)
             if request.terms.max_concurrent is not None:

@@ -70,6 +70,13 @@ class ScriptedModel(inference_pb2_grpc.InferenceServiceServicer):
             finish_reason=self.finish_reason,
             usage=model_pb.Usage(input_tokens=3, output_tokens=len(self.pieces)),
             model="scripted",
+            logprobs=[self._token(piece) for piece in self.pieces],
+        )
+
+    def _token(self, text):
+        other = model_pb.TokenAlternative(token_id=9, token="other")
+        return model_pb.TokenLogprob(
+            token_id=len(text), token=text, logprob=-0.5, alternatives=[other]
         )
 
     async def StreamGenerate(self, request, context):
@@ -83,7 +90,7 @@ class ScriptedModel(inference_pb2_grpc.InferenceServiceServicer):
             )
             for piece in self.pieces:
                 yield model_pb.StreamGenerateResponse(
-                    delta=model_pb.Delta(text=piece, output_tokens=1)
+                    delta=model_pb.Delta(text=piece, output_tokens=1, logprobs=[self._token(piece)])
                 )
             if self.abort_with:
                 await context.abort(self.abort_with, "scripted")
@@ -101,7 +108,10 @@ class ScriptedModel(inference_pb2_grpc.InferenceServiceServicer):
 
 @dataclass
 class ScriptedGuard(guardrails_pb2_grpc.GuardrailsServiceServicer):
-    """Releases text in capitals; blocks an answer at `block_word`; `abort_with` ends every call."""
+    """Releases text in capitals; blocks an answer at `block_word`; `abort_with` ends every call.
+
+    With `changes_answers` off, text passes as it is.
+    """
 
     prompt_action: guard_pb.Action.ValueType = guard_pb.ACTION_ALLOW
     prompt_findings: list[guard_pb.Finding] = field(default_factory=list)
@@ -110,6 +120,7 @@ class ScriptedGuard(guardrails_pb2_grpc.GuardrailsServiceServicer):
     abort_stream_after: int | None = None
     fail_times: int = 0
     digest: str = "d1"
+    changes_answers: bool = True
     rewrites_input: bool = False
     lists_policies: bool = True
     hold: asyncio.Event | None = None
@@ -152,14 +163,18 @@ class ScriptedGuard(guardrails_pb2_grpc.GuardrailsServiceServicer):
 
     def _judged(self, text):
         before, word, _ = text.partition(self.block_word)
+        before = self._made_of(before)
         action = guard_pb.ACTION_BLOCK if word else guard_pb.ACTION_ALLOW
         findings = [guard_pb.Finding(category="WORD", action=action)] if word else []
         return guard_pb.CheckTextResponse(
             action=action,
-            segments=[guard_pb.SegmentResult(text=before.upper(), findings=findings)],
+            segments=[guard_pb.SegmentResult(text=before, findings=findings)],
             policy_digest=self.digest,
-            attestation=self._final(before.upper(), action).final.attestation,
+            attestation=self._final(before, action).final.attestation,
         )
+
+    def _made_of(self, text):
+        return text.upper() if self.changes_answers else text
 
     async def StreamCheckText(self, requests, context):
         released = ""
@@ -180,9 +195,9 @@ class ScriptedGuard(guardrails_pb2_grpc.GuardrailsServiceServicer):
                 )
                 yield self._final(released, guard_pb.ACTION_BLOCK)
                 return
-            released += request.text.upper()
+            released += self._made_of(request.text)
             yield guard_pb.StreamCheckTextResponse(
-                release=guard_pb.Release(text=request.text.upper())
+                release=guard_pb.Release(text=self._made_of(request.text))
             )
         yield self._final(released, guard_pb.ACTION_ALLOW)
 

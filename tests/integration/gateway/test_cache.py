@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from gateway.cache.stores import MemoryStore, SharedStore
+from gateway.cache.turns import turn
 from gateway.identity.keys import make
 from tests.integration.gateway.conftest import access_file, running_stack
 from vedette.errors import from_rpc_error
@@ -151,11 +152,43 @@ async def test_a_stampede_reaches_the_model_once(cached, streamed) -> None:
         events = [event async for event in cached.stub.StreamGenerate(request, timeout=60)]
         return "".join(event.delta.text for event in events)
 
-    cached.app._service._answerer._inner._pressure.room = 10_000.0
+    cached.app._service._answerer._pressure.room = 10_000.0
     texts = await asyncio.gather(*(ask() for _ in range(1000)))
 
     assert ["HELLO THERE."] * 1000 == texts
     assert 1 == len(cached.model.requests)
+
+
+async def test_a_stampede_over_two_gateways_reaches_the_model_once(
+    monkeypatch, redis_server
+) -> None:
+    """Gateways that share a Redis leave the work to one of them."""
+    redis_server.flush()
+    shared = {"answer_cache_ttl_s": 60, "redis_url": redis_server.url, "redis_timeout_s": 30}
+    async with (
+        running_stack(monkeypatch, **shared) as one,
+        running_stack(monkeypatch, model=one.model, **shared) as other,
+    ):
+        for stack in (one, other):
+            stack.app._service._answerer._pressure.room = 10_000.0
+        texts = await asyncio.gather(
+            *(_texts(stack, _request()) for _ in range(500) for stack in (one, other))
+        )
+
+    assert [["HELLO THERE."]] * 1000 == texts
+    assert 1 == len(one.model.requests)
+
+
+async def test_the_work_of_a_gateway_that_died_is_taken_over(shared_state) -> None:
+    """Its claim ends by itself; nobody waits for it for good."""
+    store = SharedStore(shared_state, MemoryStore(max_chars=100))
+    await store.claim("{t}:k", "died", ttl_s=0.05)
+
+    async with turn(store, "{t}:k") as value:
+        assert value is None
+        assert not await store.claim("{t}:k", "another", ttl_s=60)
+
+    assert await store.claim("{t}:k", "another", ttl_s=60)
 
 
 async def test_one_who_leaves_does_not_take_the_answer_along(cached) -> None:

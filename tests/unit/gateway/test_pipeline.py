@@ -25,6 +25,7 @@ from gateway.answer import (
     Usage,
 )
 from gateway.pipeline import Pipeline
+from gateway.spoken import Spoken
 from servicekit.deadline import Deadline
 from servicekit.errors import Unavailable
 
@@ -56,6 +57,7 @@ class FakeModel:
     model: str = "fake-1"
     finish_reason: FinishReason = FinishReason.STOP
     usage: Usage = field(default=Usage())
+    spoken: Spoken = field(default_factory=Spoken)
 
     @asynccontextmanager
     async def generate(self, request: Request, deadline: Deadline) -> AsyncIterator[FakeModel]:

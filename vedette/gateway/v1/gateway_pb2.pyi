@@ -670,7 +670,7 @@ class TokenLogprob(_message.Message):
     """Its natural log-probability before temperature and penalties."""
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenAlternative]:
-        """The likeliest tokens at this place, as many as were asked for."""
+        """Always empty: what was not chosen is text that was not scanned."""
 
     def __init__(
         self,
@@ -833,7 +833,7 @@ class GenerateResponse(_message.Message):
 
     @_builtins.property
     def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob]:
-        """One entry a token, if asked for and if nothing was redacted."""
+        """One entry a token of the text, if asked for and if the text was released unchanged."""
 
     @_builtins.property
     def degradations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Degradation]:
@@ -1047,7 +1047,7 @@ class Final(_message.Message):
 
     @_builtins.property
     def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob]:
-        """One entry a token, if asked for and if nothing was redacted."""
+        """One entry a token of the text, if asked for and if the text was released unchanged."""
 
     @_builtins.property
     def degradations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Degradation]:
