@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SERVICE = "vedette.gateway.v1.GatewayService"
-# The weightless model recites it; every policy of the package masks the address.
+# The first weightless model recites it; every policy of the package masks the address. The second
+# repeats what it was asked, which carries the mark of its request.
 RECITAL = "Please write to jane.doe@example.com about the number of the order."
 FORBIDDEN = "jane.doe"
 DEADLINE_S = 5.0
 TENANTS = ("acme", "rival")
+_NUMBERS = itertools.count()
+_MARK = re.compile(f"(?:{'|'.join(TENANTS)})-[0-9]+-")
 # Asks whether the fleet is there; what it consumes is nobody's.
 PROBE = "probe"
 
@@ -260,7 +265,7 @@ def _environment(name: str, port: int, ports: dict[str, int], folder: Path) -> d
         "GUARDRAILS": {},
         "INFERENCE": {
             "VEDETTE_INFERENCE_BACKEND": "weightless",
-            "VEDETTE_INFERENCE_WEIGHTLESS_TEXT": RECITAL,
+            "VEDETTE_INFERENCE_WEIGHTLESS_TEXT": RECITAL if name == "inference-1" else "",
         },
         "GATEWAY": {
             "VEDETTE_GATEWAY_GUARDRAILS_TARGET": f"127.0.0.1:{ports['guardrails']}",
@@ -284,7 +289,12 @@ class Outcome:
     reason: str = ""
     text: str = ""
     tokens: int = 0
-    tenant_seen: str = ""
+    mark: str = ""
+
+    @property
+    def strange_marks(self) -> set[str]:
+        """Marks of other requests in this one's answer."""
+        return set(_MARK.findall(self.text)) - {self.mark}
 
 
 async def logged(log: Path, event: str, times: int, timeout_s: float = 60) -> None:
@@ -345,18 +355,19 @@ class Watch:
 
 async def ask(stub: Any, fleet: Fleet, tenant: str, *, streamed: bool) -> Outcome:
     began_s = time.monotonic()
-    outcome = Outcome(tenant, 0.0, 0.0)
+    outcome = Outcome(tenant, 0.0, 0.0, mark=f"{tenant}-{next(_NUMBERS)}-")
+    prompt = f"Say hello to {outcome.mark}."
     options: Any = {"metadata": fleet.metadata(tenant), "timeout": DEADLINE_S}
     sampling = pb.Sampling(max_new_tokens=100)
     try:
         if streamed:
-            request = pb.StreamGenerateRequest(messages=[_message("hello")], sampling=sampling)
+            request = pb.StreamGenerateRequest(messages=[_message(prompt)], sampling=sampling)
             async for event in stub.StreamGenerate(request, **options):
                 outcome.text += event.delta.text
                 usage = event.final.usage
                 outcome.tokens = usage.input_tokens + usage.output_tokens
         else:
-            whole = pb.GenerateRequest(messages=[_message("hello")], sampling=sampling)
+            whole = pb.GenerateRequest(messages=[_message(prompt)], sampling=sampling)
             response = await stub.Generate(whole, **options)
             outcome.text = response.text
             outcome.tokens = response.usage.input_tokens + response.usage.output_tokens

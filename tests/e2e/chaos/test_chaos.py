@@ -117,7 +117,9 @@ async def _usage(fleet: Fleet, tenant: str) -> tuple[int, int, int]:
 
 
 async def test_what_must_hold_holds_whatever_fails(folder: Path) -> None:
-    """No unscanned text, no hang, documented codes, quick recovery, and a ledger that balances.
+    """No unscanned text, nobody else's text, no hang, documented codes, quick recovery.
+
+    And a ledger that balances to the token.
 
     The second gateway's disk is full from the start: it cannot write a byte of spans or records.
     """
@@ -151,6 +153,8 @@ async def test_what_must_hold_holds_whatever_fails(folder: Path) -> None:
         fleet.stop()
 
     assert [] == [o for o in watch.outcomes if FORBIDDEN in o.text]
+    assert [] == [o for o in watch.outcomes if o.strange_marks]
+    assert any(o.mark in o.text for o in watch.outcomes)
     assert set(watch.codes) <= DOCUMENTED, watch.codes
     assert max(outcome.took_s for outcome in watch.outcomes) < DEADLINE_S + 1
     assert [] == late

@@ -42,3 +42,4 @@ async def test_no_request_fails_while_another_replica_serves(folder: Path) -> No
         (outcome.code, outcome.reason) for outcome in watch.outcomes if outcome.code != "OK"
     ]
     assert [] == [outcome for outcome in watch.outcomes if FORBIDDEN in outcome.text]
+    assert [] == [outcome for outcome in watch.outcomes if outcome.strange_marks]
