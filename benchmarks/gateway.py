@@ -1,12 +1,12 @@
 """What the gateway adds to a call of the model, beside the least that any gateway could add.
 
-    scripts/bench gateway [--levels 1,4,16,64] [--seconds 2] [--json FILE] [--peers]
+    scripts/bench gateway [--levels 1,4,16,64] [--kinds unary,stream] [--seconds 2] [--peers]
 
 `direct` calls the model; `floor` is a bare grpc.aio program that makes the calls a guarded answer
-takes and nothing else; `vedette` is the gateway. All three stand before the same two servers,
-which answer at once (`--guard rules` puts the real guardrails behind the gateway instead). Two
-processes make the load. The three take turns, so that a ratio compares the same moments of the
-machine. `--peers` adds LiteLLM's proxy before an upstream as weightless as the others.
+takes and nothing else; `gateway` is the gateway before the same two servers, which answer at once;
+`vedette` is the gateway with the real guardrails under a policy of rules alone. Two processes make
+the load. All take turns, so that a ratio compares the same moments of the machine. `--peers` adds
+LiteLLM's proxy before an upstream as weightless as the others.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import grpc
 
@@ -29,9 +30,33 @@ from benchmarks.figures import quantile, unary_summary
 from vedette.gateway.v1 import gateway_pb2 as pb
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
 ROUNDS = 3
+# Every detector that is made of rules; the classifier's are left out.
+_RULES = """
+version: 1
+description: Rules only.
+input:
+  detectors:
+    injection: {action: block}
+    moderation: {action: block}
+    pii: {action: mask}
+    secrets: {action: mask}
+output:
+  detectors:
+    leak: {action: mask}
+    moderation: {action: block}
+    pii: {action: mask}
+    secrets: {action: mask}
+"""
+# What has to be healthy before a service of ours is measured.
+_COMPONENTS = {
+    "gateway": {"guardrails", "inference"},
+    "guardrails": {"policies", "classifier"},
+}
 _GATEWAY = "vedette.gateway.v1.GatewayService"
 _MODEL = "vedette.inference.v1.InferenceService"
 _REQUEST = pb.GenerateRequest(
@@ -91,50 +116,44 @@ async def _measure(target: str, service: str, kind: str, callers: int, seconds: 
 
 @asynccontextmanager
 async def server(*command: str, **environment: str) -> AsyncIterator[str]:
-    """A server process, by the address that it says it listens on."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *command,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE if "gateway" in command[0] else None,
-        env=os.environ | environment,
-    )
-    draining = None
-    try:
-        if process.stderr is None:
-            assert process.stdout is not None
-            port = int(await process.stdout.readline())
-        else:
-            port = await _ready_port(process.stderr)
-            draining = asyncio.create_task(_drain(process.stderr))
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
-        if draining:
-            draining.cancel()
+    """A server process, by the address that it says it listens on.
 
-
-async def _ready_port(log: asyncio.StreamReader) -> int:
-    port, healthy = 0, set()
-    while line := await log.readline():
+    Ours log to a file: a pipe would wake this process for every line, in the middle of the load.
+    """
+    with tempfile.TemporaryFile("a+") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log if command[0] in _COMPONENTS else None,
+            env=os.environ | environment,
+        )
         try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if entry.get("event") == "process.ready":
-            port = entry["port"]
-        if entry.get("event") == "health.changed":
-            healthy.add(entry["component"])
-        if port and healthy == {"guardrails", "inference"}:
-            break
-    return port
+            if command[0] in _COMPONENTS:
+                port = await _ready_port(process, log, _COMPONENTS[command[0]])
+            else:
+                assert process.stdout is not None
+                port = int(await process.stdout.readline())
+            yield f"127.0.0.1:{port}"
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
 
 
-async def _drain(log: asyncio.StreamReader) -> None:
-    while await log.readline():
-        pass
+async def _ready_port(process: Process, log: IO[str], components: set[str]) -> int:
+    while process.returncode is None:
+        await asyncio.sleep(0.05)  # another process's log
+        log.seek(0)
+        entries = [
+            json.loads(line) for line in log if line.startswith("{") and line.endswith("}\n")
+        ]
+        healthy = {e["component"] for e in entries if e["event"] == "health.changed"}
+        ports = [e["port"] for e in entries if e["event"] == "process.ready"]
+        if ports and healthy >= components:
+            return int(ports[0])
+    raise SystemExit(f"{' '.join(components)}: a service of ours did not start")
 
 
 def _stream_summary(samples: list[Any], seconds: float) -> dict[str, float]:
@@ -169,6 +188,29 @@ def _report(kind: str, callers: int, rows: dict[str, dict[str, float]]) -> None:
         print(f"{kind:6} {callers:3} {name:8} {figures}  {row['per_s']:7.0f} {unit}", flush=True)
 
 
+def _gateway(guard: str, model: str, trace_dir: str) -> AbstractAsyncContextManager[str]:
+    return server(
+        "gateway",
+        VEDETTE_GATEWAY_PORT="0",
+        VEDETTE_GATEWAY_GUARDRAILS_TARGET=guard,
+        VEDETTE_GATEWAY_INFERENCE_TARGET=model,
+        VEDETTE_GATEWAY_TRACE_DIR=trace_dir,
+    )
+
+
+@asynccontextmanager
+async def _rule_guard(trace_dir: str) -> AsyncIterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "default.yaml").write_text(_RULES)
+        async with server(
+            "guardrails",
+            VEDETTE_GUARDRAILS_PORT="0",
+            VEDETTE_GUARDRAILS_POLICIES_DIR=folder,
+            VEDETTE_GUARDRAILS_TRACE_DIR=trace_dir,
+        ) as target:
+            yield target
+
+
 async def measure(options: argparse.Namespace) -> None:
     """Print a line for each kind of call, level and server."""
     results: list[dict[str, Any]] = []
@@ -177,21 +219,14 @@ async def measure(options: argparse.Namespace) -> None:
         model = await start(server("benchmarks.upstreams", "inference"))
         guard = await start(server("benchmarks.upstreams", "guardrails"))
         floor = await start(server("benchmarks.upstreams", "floor", guard, model))
-        gateway = await start(
-            server(
-                "gateway",
-                VEDETTE_GATEWAY_PORT="0",
-                VEDETTE_GATEWAY_GUARDRAILS_TARGET=options.guardrails or guard,
-                VEDETTE_GATEWAY_INFERENCE_TARGET=model,
-                VEDETTE_GATEWAY_TRACE_DIR=options.trace_dir,
-            )
-        )
+        rules = await start(_rule_guard(options.trace_dir))
         targets = {
             "direct": (model, _MODEL),
             "floor": (floor, _GATEWAY),
-            "vedette": (gateway, _GATEWAY),
+            "gateway": (await start(_gateway(guard, model, options.trace_dir)), _GATEWAY),
+            "vedette": (await start(_gateway(rules, model, options.trace_dir)), _GATEWAY),
         }
-        for kind in ("unary", "stream"):
+        for kind in options.kinds:
             for callers in options.levels:
                 rows = await _compare(targets, kind, callers, options.seconds)
                 _report(kind, callers, rows)
@@ -206,8 +241,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench gateway", description=__doc__)
     parser.add_argument("--levels", type=lambda text: [int(n) for n in text.split(",")])
     parser.add_argument("--seconds", type=float, default=2.0, help="of each of the rounds")
-    parser.add_argument("--guardrails", help="a guardrails service to use instead, host:port")
-    parser.add_argument("--trace-dir", default="none", help="where the gateway writes spans")
+    parser.add_argument("--kinds", type=lambda text: text.split(","), default=["unary", "stream"])
+    parser.add_argument("--trace-dir", default="none", help="where the services write spans")
     parser.add_argument("--peers", action="store_true", help="measure LiteLLM's proxy too")
     parser.add_argument("--litellm", help="the program of an installed LiteLLM to measure")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
