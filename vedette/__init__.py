@@ -38,6 +38,7 @@ from vedette.gateway.v1.gateway_pb2 import (
     Message,
     Role,
     Started,
+    Treatment,
 )
 from vedette.prompt import assistant, document, system, tool, user
 
@@ -69,6 +70,7 @@ __all__ = [
     "ServiceError",
     "Started",
     "TransientError",
+    "Treatment",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",

@@ -9,7 +9,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import typer
 
-from vedette.cli import models, trace
+from vedette.cli import models, review, trace
 from vedette.cli.ask import ask
 from vedette.cli.check import check
 from vedette.cli.demo import demo
@@ -35,6 +35,7 @@ app.command()(health)
 app.command()(usage)
 app.command()(decision)
 app.command()(ui)
+app.add_typer(review.app, name="review")
 app.add_typer(models.app, name="models")
 app.add_typer(trace.app, name="trace")
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from google.protobuf.json_format import MessageToDict
 
-from vedette import Action, Client, Delta, Direction, Final, Finding, FinishReason, VedetteError
+from vedette import (
+    Action,
+    Client,
+    Delta,
+    Direction,
+    Final,
+    Finding,
+    FinishReason,
+    Treatment,
+    VedetteError,
+)
 from vedette.cli.terminal import EXIT_NO, KeyFile, err, fail_call, out, read_key, read_text, shown
 from vedette.prompt import system, user
 from vedette.services import GATEWAY
@@ -102,7 +112,11 @@ def describe(finding: Finding) -> str:
     """One finding in words; a finding never holds the matched text."""
     in_prompt = finding.direction == Direction.DIRECTION_INPUT
     place = f"message {finding.message_index + 1} of the prompt" if in_prompt else "the answer"
-    action = Action.Name(finding.action).removeprefix("ACTION_").lower()
+    action = (
+        Treatment.Name(finding.treatment).removeprefix("TREATMENT_").lower()
+        if finding.treatment
+        else Action.Name(finding.action).removeprefix("ACTION_").lower()
+    )
     return (
         f"{finding.category} in {place} at {finding.span.start} to {finding.span.end}: {action} "
         f"({finding.detector}, {finding.rule_id}, score {finding.score:.2f})"

@@ -27,7 +27,9 @@ def serve(tmp_path):
         process = Process("guardrails", settings, app)
         await process.start()
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{process.port}") as channel:
+            here = f"127.0.0.1:{process.port}"
+            target = f"unix:{settings.socket}" if settings.socket else here
+            async with grpc.aio.insecure_channel(target) as channel:
                 yield guardrails_pb2_grpc.GuardrailsServiceStub(channel)
         finally:
             await process.stop()
