@@ -1,7 +1,8 @@
 """Where a text is judged: places fixed by the text alone, never by how it arrives.
 
 After a checkpoint, the next one is the first end of a sentence or line at least `stride_chars`
-on; failing that the first space after one and a half strides; failing that two strides on.
+on; failing that the first space after one and a half strides; failing that two strides on, or a
+window if that is less.
 At a checkpoint the judge sees the last `window_chars` characters up to it, from a word's start.
 """
 
@@ -29,10 +30,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoints:
-    """Finds checkpoints; the delay of a stream is at most two strides."""
+    """Finds checkpoints; the delay of a stream is at most one window."""
 
     stride_chars: int = 240
-    window_chars: int = 480
+    window_chars: int = 400
 
     def next_cut(self, text: str, since: int, *, base: int, last: bool) -> Cut | None:
         """The next checkpoint after `since`; None if the text so far does not show it.
@@ -61,7 +62,7 @@ class Checkpoints:
 
     def _end(self, text: str, since: int) -> int | None:
         early, late = since + self.stride_chars, since + self.stride_chars * 3 // 2
-        hard = since + self.stride_chars * 2
+        hard = since + min(self.stride_chars * 2, self.window_chars)
         for pattern, low, high in ((_END, early, late), (_SPACE, late, hard)):
             match = pattern.search(text, low, min(high, len(text)))
             if match is not None and match.end() < len(text):

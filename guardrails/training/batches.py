@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Encoded", "batches", "encode"]
 
-MAX_TOKENS: Final = 144
+MAX_TOKENS: Final = 128
 _PLANTED: Final = HEADS.index("planted")
 
 

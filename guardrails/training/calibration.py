@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import sysconfig
 import zlib
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -13,13 +10,14 @@ import numpy as np
 
 from guardrails.classifier.manifest import Anchors
 
+from .clean_documents import CHARS, descriptions, docstrings, modules, pages
 from .metrics import threshold_at
-from .rows import HEADS, MODERATION, Row
+from .rows import INJECTION, MODERATION, Row
 from .synthetic.carriers import BUILDERS
 from .synthetic.grammar import packaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["BUDGETS", "UNTOUCHED", "anchors", "in_calibration_half", "pools"]
 
@@ -27,7 +25,6 @@ __all__ = ["BUDGETS", "UNTOUCHED", "anchors", "in_calibration_half", "pools"]
 BUDGETS: Final = {0.1: 0.2, 0.3: 0.05, 0.5: 0.01, 0.9: 0.001}
 # Published figures exist for this set, so it only measures.
 UNTOUCHED: Final = "mod_openai_dev"
-_DOCUMENT_CHARS: Final = 4_500
 _DOCUMENTS: Final = 90
 
 Pools = dict[str, dict[str, list[str]]]
@@ -38,19 +35,16 @@ def in_calibration_half(text: str) -> bool:
     return zlib.crc32(text.encode()) % 2 == 0
 
 
-def pools(held_out: Sequence[Row], prose: Mapping[str, Sequence[str]], *, seed: int) -> Pools:
+def pools(held_out: Sequence[Row], *, seed: int) -> Pools:
     """Harmless texts by head and family.
 
     Args:
         held_out: rows of sources that never train; the calibration half of them is used.
-        prose: ordinary texts by family, to be read as documents.
         seed: of the synthetic documents.
     """
     rng = Random(seed)
     users: dict[str, list[str]] = {}
-    documents: dict[str, list[str]] = {
-        family: list(texts)[:_DOCUMENTS] for family, texts in prose.items()
-    }
+    documents: dict[str, list[str]] = {}
     topics: dict[str, list[str]] = {}
     for row in held_out:
         if not in_calibration_half(row.text) or row.source == UNTOUCHED:
@@ -66,11 +60,14 @@ def pools(held_out: Sequence[Row], prose: Mapping[str, Sequence[str]], *, seed: 
     users["lookalikes"] = [grammar.expand("benign_user", rng) for _ in range(600)]
     users["languages"] = _languages(rng, 300)
     documents["synthetic"] = [_long(rng) for _ in range(_DOCUMENTS)]
-    documents["library code"] = list(_library(rng, source=True))
-    documents["library documentation"] = list(_library(rng, source=False))
+    documents["library code"] = list(modules())[:_DOCUMENTS]
+    documents["library documentation"] = list(docstrings())[:_DOCUMENTS]
+    documents["descriptions"] = [text for text in descriptions() if in_calibration_half(text)]
+    documents["talk pages"] = pages(topics.get("mod_wiki_toxicity_test", ()))
     documents["languages"] = [" ".join(_languages(rng, 30)) for _ in range(60)]
     topics["lookalikes"] = users["lookalikes"]
     topics["languages"] = users["languages"]
+    topics |= {f"{family}, documents": texts for family, texts in documents.items()}
     return {"direct": users, "planted": documents} | dict.fromkeys(MODERATION, topics)
 
 
@@ -85,14 +82,16 @@ def anchors(
     """
     out: dict[str, Anchors] = {}
     known: dict[int, Sequence[Mapping[str, float]]] = {}
-    for head in HEADS:
+    # The topics share their anchors: the budget is of a text that any of them flags, and a
+    # score then says the same of each.
+    for heads in (*((head,) for head in INJECTION), MODERATION):
         families = {}
-        for family, texts in pools[head].items():
+        for family, texts in pools[heads[0]].items():
             key = id(texts)  # heads share their pools: each text is read once
             if key not in known:
                 known[key] = logits(texts)
-            families[family] = [each[head] for each in known[key]]
-        out[head] = _anchors(families)
+            families[family] = [max(each[head] for head in heads) for each in known[key]]
+        out |= dict.fromkeys(heads, _anchors(families))
     return out
 
 
@@ -117,24 +116,7 @@ def _long(rng: Random) -> str:
     grammar = packaged()
     builder = rng.choice(BUILDERS)
     text = ""
-    while len(text) < _DOCUMENT_CHARS:
+    while len(text) < CHARS:
         harmless = grammar.expand("benign_splice", rng) if rng.random() < 0.3 else ""
         text += builder(rng, grammar, harmless) + "\n"
-    return text[:_DOCUMENT_CHARS]
-
-
-def _library(rng: Random, *, source: bool) -> Iterator[str]:
-    """The standard library's own source or documentation, a stretch a module."""
-    paths = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
-    for path in rng.sample(paths, min(len(paths), _DOCUMENTS)):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if not source:
-            tree = ast.parse(text)
-            nodes = [
-                n
-                for n in ast.walk(tree)
-                if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)
-            ]
-            text = "\n\n".join(filter(None, (ast.get_docstring(node) for node in nodes)))
-        if len(text) > 500:
-            yield text[:_DOCUMENT_CHARS]
+    return text[:CHARS]

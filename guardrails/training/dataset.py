@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "SECOND", "Dataset", "Stage", "assemble", "held_out_rows"]
 
 _SENTENCES_A_LANGUAGE = 45
+_REQUESTS: Final = {"benign_clinc150", "benign_gpteacher_roleplay"}
+# How texts begin that are no orders.
+_ASKING: Final = frozenset(
+    (
+        "what", "what's", "whats", "how", "how's", "is", "are", "do", "does", "did", "i", "i'm",
+        "i've", "i'd", "my", "when", "where", "why", "who", "which", "can", "could", "will",
+        "would", "should", "has", "have", "am", "if", "there", "the", "a", "an", "was", "were",
+        "it", "we", "our", "you", "your", "this",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,37 +48,54 @@ class Stage:
 
 
 FIRST: Final = Stage(
-    name="first", amounts=Amounts(), most={}, harvest=False, share_of_documents=0.45
+    name="first",
+    amounts=Amounts(
+        direct=5500,
+        lookalikes=6000,
+        personas=1500,
+        orders_as_user=1500,
+        planted_wrapped=4000,
+        planted_bare=4500,
+        clean=3500,
+        language_attacks=2000,
+        language_benign=2500,
+        short_language_attacks=1500,
+        moderation_each=550,
+        moderation_in_prose_each=150,
+    ),
+    most={"jailbreak": 3000, "hate": 6500, "benign_languages": 4000, "roleplay": 2000},
+    harvest=True,
+    share_of_documents=0.6,
 )
 # Against what the first stage got wrong: it flagged clean prose and code, persona prompts, and
 # missed short attacks in other languages.
 SECOND: Final = Stage(
     name="second",
     amounts=Amounts(
-        direct=1000,
-        lookalikes=1500,
-        personas=2000,
-        orders_as_user=500,
-        planted_wrapped=900,
-        planted_bare=2200,
-        clean=3500,
-        language_attacks=600,
-        language_benign=1000,
-        short_language_attacks=700,
-        moderation_each=150,
-        moderation_in_prose_each=220,
+        direct=3500,
+        lookalikes=4000,
+        personas=1500,
+        orders_as_user=1000,
+        planted_wrapped=2400,
+        planted_bare=2400,
+        clean=1500,
+        language_attacks=1200,
+        language_benign=1500,
+        short_language_attacks=1200,
+        moderation_each=330,
+        moderation_in_prose_each=80,
     ),
     most={
-        "jailbreak": 1000,
-        "plain": 1000,
-        "roleplay": 1500,
-        "long": 700,
-        "hate": 2500,
-        "insult": 2000,
-        "benign_languages": 1500,
+        "jailbreak": 1200,
+        "plain": 1500,
+        "roleplay": 1200,
+        "long": 900,
+        "hate": 3000,
+        "insult": 2500,
+        "benign_languages": 2000,
     },
     harvest=True,
-    share_of_documents=0.75,
+    share_of_documents=0.7,
 )
 
 
@@ -100,6 +127,8 @@ def assemble(stage: Stage, *, data: Path | None, wheels: Mapping[str, Path], see
     generator = Generator(
         seed=seed,
         documents=[text for text in documents if len(text) > 200],
+        requests=_requests(training, rng),
+        harmful=[r.text for r in training if r.family == "request" and len(r.text) <= 200],
         share_of_documents=stage.share_of_documents,
     )
     rows += list(clean(generator.rows(stage.amounts)))
@@ -116,6 +145,18 @@ def _bounded(rows: list[Row], most: Mapping[str, int], rng: Random) -> list[Row]
         if taken[row.family] <= most.get(row.family, len(rows)):
             kept.append(row)
     return kept
+
+
+def _requests(rows: Sequence[Row], rng: Random) -> list[str]:
+    """What users ask for, in a line; one in four at most as a question."""
+    texts = [
+        row.text.strip()
+        for row in rows
+        if row.source in _REQUESTS and len(row.text) <= 160 and "\n" not in row.text
+    ]
+    orders = [text for text in texts if text.split()[0].lower() not in _ASKING]
+    questions = [text for text in texts if text.split()[0].lower() in _ASKING]
+    return orders + rng.sample(questions, min(len(questions), len(orders) // 3))
 
 
 def _comments(rows: Sequence[Row], rng: Random) -> list[str]:

@@ -10,7 +10,10 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from .calibration import UNTOUCHED, in_calibration_half
+import numpy as np
+
+from .calibration import BUDGETS, UNTOUCHED, in_calibration_half
+from .clean_documents import descriptions, pages, submodules
 from .metrics import auprc, auroc, share_above
 from .samples import HELD_OUT, Sample
 from .synthetic.disguises import DISGUISES
@@ -30,6 +33,8 @@ _OPENAI: Final[Mapping[str, tuple[str, ...]]] = {
     "self_harm": ("self-harm",),
     "sexual": ("sexual", "sexual/minors"),
 }
+# A set with fewer texts says nothing about one in a hundred.
+_FEWEST: Final = 25
 _LENGTHS: Final = ((0, 200), (200, 1000), (1000, 4000), (4000, 1 << 30))
 
 
@@ -61,7 +66,9 @@ def evaluate(
     return {
         "attacks": _by(attacks, thresholds, label=1),
         "harmless": _by(attacks, thresholds, label=0),
-        "harmless by length": _lengths(attacks, thresholds),
+        "by length": _lengths(attacks, thresholds),
+        "by language": _languages(attacks, thresholds),
+        "calibration": _calibration(attacks),
         "ranking": _ranking(attacks),
         "topics": _topics(scores, thresholds),
         "hate functions": _functions(scores, thresholds),
@@ -73,7 +80,23 @@ def measured(samples: Iterable[Sample], parts: Path | None) -> list[Sample]:
     """What may measure: neither trained on nor used for thresholds; and planted orders."""
     unseen = [s for s in samples if not s.trained]
     planted = planted_in(_carriers(unseen), parts) if parts is not None else []
-    return [s for s in unseen if not _calibrates(s)] + planted
+    measuring = [s for s in unseen if not _calibrates(s)]
+    return measuring + _clean(measuring) + planted
+
+
+def _clean(samples: Sequence[Sample]) -> list[Sample]:
+    """Clean documents of 4,000 characters and more; those that set thresholds are others."""
+    polite = [s.text for s in samples if s.source == "mod_wiki_toxicity_test" and not s.label]
+    families = {
+        "code": list(submodules()),
+        "descriptions": [text for text in descriptions() if not in_calibration_half(text)],
+        "talk pages": pages(polite),
+    }
+    return [
+        Sample(text=text, label=0, source="clean_documents", family=family, document=True)
+        for family, texts in families.items()
+        for text in texts
+    ]
 
 
 def _calibrates(sample: Sample) -> bool:
@@ -112,18 +135,58 @@ def _by(
 def _lengths(
     scores: Sequence[tuple[Sample, Scores]], thresholds: Thresholds
 ) -> dict[str, dict[str, float]]:
-    out: dict[str, dict[str, float]] = {}
+    groups: dict[str, list[tuple[Sample, Scores]]] = {}
     for low, high in _LENGTHS:
         for document in (False, True):
-            inside = [
-                (s, x)
-                for s, x in scores
-                if not s.label and s.document is document and low <= len(s.text) < high
+            name = f"{'document' if document else 'user'}, {low} characters and more"
+            groups[name] = [
+                (s, x) for s, x in scores if s.document is document and low <= len(s.text) < high
             ]
-            if inside:
-                flagged = sum(attack_score(s, x) > thresholds.attack(s) for s, x in inside)
-                name = f"{'document' if document else 'user'}, {low} characters and more"
-                out[name] = {"texts": len(inside), "flagged": flagged / len(inside)}
+    return {name: _shares(each, thresholds) for name, each in groups.items() if each}
+
+
+def _languages(
+    scores: Sequence[tuple[Sample, Scores]], thresholds: Thresholds
+) -> dict[str, dict[str, float]]:
+    """By language, where a text says which it is."""
+    groups: dict[str, list[tuple[Sample, Scores]]] = {}
+    for sample, each in scores:
+        if sample.language:
+            groups.setdefault(sample.language, []).append((sample, each))
+    return {name: _shares(each, thresholds) for name, each in sorted(groups.items())}
+
+
+def _shares(scores: Sequence[tuple[Sample, Scores]], thresholds: Thresholds) -> dict[str, float]:
+    flags: dict[int, list[bool]] = {0: [], 1: []}
+    for sample, each in scores:
+        flags[sample.label].append(attack_score(sample, each) > thresholds.attack(sample))
+    return {
+        key: value
+        for label, name in ((1, "attacks"), (0, "harmless"))
+        for key, value in (
+            (name, float(len(flags[label]))),
+            (f"{name} flagged", float(np.mean(flags[label] or [float("nan")]))),
+        )
+        if flags[label]
+    }
+
+
+def _calibration(scores: Sequence[tuple[Sample, Scores]]) -> dict[str, dict[str, float]]:
+    """What a score promises of harmless texts, and what it keeps: of all, and in the worst set."""
+    out = {}
+    for document in (False, True):
+        groups: dict[str, list[float]] = {}
+        for sample, each in scores:
+            if not sample.label and sample.document is document:
+                groups.setdefault(_name(sample), []).append(attack_score(sample, each))
+        for at, budget in BUDGETS.items():
+            every = [score for each in groups.values() for score in each]
+            worst = [share_above(at, each) for each in groups.values() if len(each) >= _FEWEST]
+            out[f"{'document' if document else 'user'}, score {at}"] = {
+                "promised": budget,
+                "kept": share_above(at, every),
+                "worst set": max(worst, default=float("nan")),
+            }
     return out
 
 

@@ -34,7 +34,6 @@ class FitSettings:
     encoder_rate: float = 1e-4
     head_rate: float = 1e-3
     warmup: float = 0.06
-    smoothing: float = 0.02
     token_weight: float = 0.5
     seed: int = 20261121
 
@@ -53,10 +52,11 @@ def fit(
         for _ in range(settings.epochs)
         for batch in batches(rows, tokens=settings.tokens_per_batch, rng=rng)
     ]
-    optimizer = torch.optim.AdamW(_groups(model, settings), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(_groups(model, settings), weight_decay=0.01, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _rate(step / max(1, len(plan)), settings.warmup)
     )
+    model.words.requires_grad_(False)  # words that no row has keep their place among the others
     model.train()
     started, average = time.monotonic(), 0.0
     for step, batch in enumerate(plan):
@@ -76,7 +76,8 @@ def fit(
 def _groups(model: GuardModel, settings: FitSettings) -> list[dict[str, object]]:
     heads = [*model.attention.parameters(), *model.evidence.parameters()]
     own = {id(parameter) for parameter in heads}
-    encoder = [parameter for parameter in model.parameters() if id(parameter) not in own]
+    words = {id(model.words.weight)}
+    encoder = [each for each in model.parameters() if id(each) not in own | words]
     return [
         {"params": encoder, "lr": settings.encoder_rate},
         {"params": heads, "lr": settings.head_rate},
@@ -92,8 +93,9 @@ def _rate(progress: float, warmup: float) -> float:
 def _loss(model: GuardModel, batch: Batch, settings: FitSettings) -> torch.Tensor:
     logits, evidence = model.with_evidence(batch.ids, batch.mask)
     known = batch.labels >= 0
-    targets = batch.labels.clamp(min=0) * (1 - 2 * settings.smoothing) + settings.smoothing
-    each = functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+    each = functional.binary_cross_entropy_with_logits(
+        logits.float(), batch.labels.clamp(min=0), reduction="none"
+    )
     loss = (each * known).sum() / known.sum().clamp(min=1)
     marked = batch.inside >= 0
     if marked.any():

@@ -21,7 +21,6 @@ from .evaluation import Thresholds, evaluate
 from .export import export_int8
 from .fitting import FitSettings, fit
 from .model import GuardModel, packaged_encoder
-from .prose import talk_pages
 from .reading import WindowReader
 from .rows import HEADS
 from .samples import read_samples
@@ -96,8 +95,7 @@ def calibrate(plan: Plan) -> None:
     _write_manifest(plan.out, {head: {"logits": [0.0], "scores": [0.0]} for head in HEADS})
     reader = WindowReader(plan.out)
     held_out = held_out_rows(plan.data)
-    harmless = pools(held_out, {"talk pages": talk_pages(held_out)}, seed=plan.seed)
-    found = anchors(harmless, reader.logits)
+    found = anchors(pools(held_out, seed=plan.seed), reader.logits)
     _write_manifest(plan.out, {head: asdict(points) for head, points in found.items()})
 
 

@@ -32,6 +32,7 @@ class Sample:
     family: str
     document: bool
     trained: bool = False
+    language: str = ""
     topics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -62,6 +63,7 @@ def _sample(item: Mapping[str, Any], meta: Mapping[str, Any], source: str) -> Sa
         family=str(meta.get("family") or meta.get("function") or ""),
         document=_document(item, meta, source),
         trained=source in _TRAINED,
+        language=str(meta.get("language") or meta.get("lang") or ""),
         topics=meta.get("categories") or {},
     )
 

@@ -74,12 +74,6 @@ def _benign(meta: Mapping[str, object], label: int) -> Labels:
     return {"direct": 0.0, **moderation()}
 
 
-def _harmless(meta: Mapping[str, object], label: int) -> Labels:
-    """Harmless as an attack; nothing is known of its topic."""
-    del meta, label
-    return {"direct": 0.0}
-
-
 def _hate(meta: Mapping[str, object], label: int) -> Labels:
     del meta
     return {"hate": float(label), "direct": 0.0, "self_harm": 0.0, "illicit": 0.0}
@@ -118,9 +112,9 @@ def _request(meta: Mapping[str, object], label: int) -> Labels | None:
     del label
     category = str(meta.get("category", meta.get("hazard", "")))
     if not category:
-        return {"illicit": 1.0, "direct": 0.0}
+        return {"illicit": 1.0}
     heads = _CATEGORIES.get(category, ())
-    return {"direct": 0.0, **dict.fromkeys(heads, 1.0)} if heads else None
+    return dict.fromkeys(heads, 1.0) if heads else None
 
 
 def _openai(meta: Mapping[str, object], label: int) -> Labels:
@@ -172,9 +166,9 @@ FILES: Final = (
     _file("benign_banking77_train", "CC-BY-4.0", "plain", _benign, most=1500),
     _file("benign_clinc150", "CC-BY-3.0", "plain", _benign, most=2000),
     _file("benign_gsm8k", "MIT", "plain", _benign, most=600),
-    _file("benign_gpteacher_roleplay", "MIT", "roleplay", _harmless, most=2500),
-    _file("benign_p3_longdoc_dev", "Apache-2.0", "long", _harmless),
-    _file("benign_awesome_prompts", "CC0-1.0", "roleplay", _harmless, held_out=True),
+    _file("benign_gpteacher_roleplay", "MIT", "roleplay", _benign, most=2500),
+    _file("benign_p3_longdoc_dev", "Apache-2.0", "long", _benign),
+    _file("benign_awesome_prompts", "CC0-1.0", "roleplay", _benign, held_out=True),
     _file("benign_selfinstruct_seed", "Apache-2.0", "plain", _benign, held_out=True),
     _file("benign_spikee_finance", "Apache-2.0", "plain", _benign, held_out=True),
     _file("mod_advbench", "MIT", "request", _request),

@@ -53,7 +53,7 @@ class Amounts:
     clean: int = 4500
     language_attacks: int = 1500
     language_benign: int = 2500
-    short_language_attacks: int = 0
+    short_language_attacks: int = 900
     moderation_each: int = 450
     moderation_in_prose_each: int = 0
 
@@ -62,19 +62,30 @@ class Generator:
     """Makes rows from phrase grammars, and from clean documents of other sources."""
 
     def __init__(
-        self, *, seed: int, documents: Sequence[str], share_of_documents: float = 0.75
+        self,
+        *,
+        seed: int,
+        documents: Sequence[str],
+        requests: Sequence[str] = (),
+        harmful: Sequence[str] = (),
+        share_of_documents: float = 0.75,
     ) -> None:
-        """Prepare; the same seed and documents give the same rows.
+        """Prepare; the same seed and texts give the same rows.
 
         Args:
             seed: of everything random.
             documents: clean ones, to plant something in.
-            share_of_documents: how often one of these rather than a made-up one.
+            requests: what users ask for: harmless from them, an order inside a document.
+            harmful: requests that an attack may lead up to.
+            share_of_documents: how often a document is one of these rather than a made-up one.
         """
         self._rng = Random(seed)
         self._share_of_documents = share_of_documents
         self._grammar = packaged()
         self._documents = documents
+        self._harmful = harmful
+        self._grammar.share("order", requests)
+        self._grammar.share("harm_ask", harmful)
 
     def rows(self, amounts: Amounts) -> Iterator[Row]:
         """All kinds, one after another."""
@@ -129,7 +140,7 @@ class Generator:
     def planted(self, count: int, *, wrapped: bool) -> Iterator[Row]:
         """An order in a document, and the same document with something harmless there."""
         for _ in range(count):
-            payload = self._say("wrap") if wrapped else self._order()
+            payload = self._wrapped() if wrapped else self._order()
             harmless = "" if self._rng.random() < 0.4 else self._harmless()
             seed = self._rng.random()
             family = "planted_wrapped" if wrapped else "planted_bare"
@@ -169,8 +180,9 @@ class Generator:
     def short_languages(self, attacks: int) -> Iterator[Row]:
         """A few words in other languages: attacks, and as many harmless ones."""
         for _ in range(attacks):
+            more = self._rng.choice(("", "_more"))
             for rule, label in (("short_attack", 1.0), ("short_benign", 0.0)):
-                text = self._say(rule)
+                text = self._say(rule + more)
                 if self._rng.random() < 0.3:
                     text = text.rstrip(".?。؟")
                 yield Row(
@@ -211,9 +223,18 @@ class Generator:
     def _say(self, rule: str) -> str:
         return self._grammar.expand(rule, self._rng).strip()
 
+    def _wrapped(self) -> str:
+        """An order behind a phrase that takes the floor; one in eight in another language."""
+        if self._rng.random() < 0.125:
+            rule = self._rng.choice(("short_attack", "short_attack_more"))
+            return self._say(self._rng.choice((rule, f"{self._rng.choice(_LANGUAGES)}_attack")))
+        return self._say("wrap")
+
     def _order(self) -> str:
         """One to three orders, more or less politely put."""
         rng = self._rng
+        if self._harmful and rng.random() < 0.05:
+            return rng.choice(self._harmful)
         text = self._say("order")
         if rng.random() < 0.15:
             text = (
@@ -237,7 +258,7 @@ class Generator:
 
     def _window(self, document: str, payload: str) -> str:
         """A stretch as the classifier would see it, with all of the payload in it."""
-        size = self._rng.choice((160, 240, 320, 480, 480))
+        size = self._rng.choice((160, 240, 320, 400, 400))
         at = document.find(payload) if payload else -1
         if at < 0:
             start = self._rng.randint(0, max(0, len(document) - size))

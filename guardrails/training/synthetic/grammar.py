@@ -65,6 +65,14 @@ class Grammar:
             elif line.strip():
                 rule.append(_Parser(line).parse())
 
+    def share(self, name: str, texts: Iterable[str]) -> None:
+        """Let half of a rule's expansions be one of these texts, taken as they are."""
+        given = [_Either(((text,),)) for text in texts]
+        if given:
+            self.rules[f"given_{name}"] = given
+            shared = _Either(((_Reference(f"given_{name}"),),))
+            self.rules[name] = self.rules[name] + [shared] * len(self.rules[name])
+
     def _any(self, either: _Either, rng: Random) -> str:
         return "".join(self._node(node, rng) for node in rng.choice(either.choices))
 
