@@ -54,7 +54,7 @@ class Stack:
                 start_new_session=True,
             )
 
-    def wait_serving(self, name: str, timeout_s: float = 60) -> None:
+    def wait_serving(self, name: str, timeout_s: float = 240) -> None:
         """Return once the service reports SERVING under its own name."""
         end_s = time.monotonic() + timeout_s
         with grpc.insecure_channel(self.target(name)) as channel:

@@ -121,19 +121,19 @@ class Fleet:
     def metadata(self, tenant: str) -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self.keys[tenant]}"),)
 
-    async def ready(self, timeout_s: float = 60) -> None:
+    async def ready(self, timeout_s: float = 240) -> None:
         """Return once each gateway gives a checked answer."""
         for name in ("gateway-1", "gateway-2"):
             await self.answers(f"127.0.0.1:{self.parts[name].port}", timeout_s)
 
-    async def answers(self, target: str, timeout_s: float = 60) -> None:
+    async def answers(self, target: str, timeout_s: float = 240) -> None:
         end_s = time.monotonic() + timeout_s
         async with self.channel(target) as channel:
             stub = stubs.GatewayServiceStub(channel)
             while True:
                 try:
                     request = pb.GenerateRequest(messages=[_message("ready?")])
-                    await stub.Generate(request, metadata=self.metadata(PROBE), timeout=2)
+                    await stub.Generate(request, metadata=self.metadata(PROBE), timeout=10)
                 except grpc.aio.AioRpcError as error:
                     if time.monotonic() > end_s:
                         raise TimeoutError("the gateway does not answer") from error
@@ -297,7 +297,7 @@ class Outcome:
         return set(_MARK.findall(self.text)) - {self.mark}
 
 
-async def logged(log: Path, event: str, times: int, timeout_s: float = 60) -> None:
+async def logged(log: Path, event: str, times: int, timeout_s: float = 240) -> None:
     """Return once a process has logged an event so often."""
     end_s = time.monotonic() + timeout_s
     while _count(log, event) < times:
