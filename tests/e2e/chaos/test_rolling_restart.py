@@ -11,7 +11,7 @@ from tests.e2e.chaos.conftest import FORBIDDEN, Watch, build_fleet, logged
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 async def test_no_request_fails_while_another_replica_serves(folder: Path) -> None:
