@@ -64,6 +64,7 @@ class CheckedText:
     attestation: Attestation
     # What was scanned until the verdict, where the check was told to keep it.
     original: str = ""
+    is_complete: bool = True
 
 
 class Checker:
@@ -158,7 +159,8 @@ class Checker:
             surroundings=surroundings,
             keep_original=keep_original,
         )
-        releases = [release async for release in streamed.run(_one(text.text))]
+        pieces = streamed.run(_one(text.text), is_whole=True)
+        releases = [release async for release in pieces]
         window = streamed.window
         return CheckedText(
             text="".join(release.text for release in releases),
@@ -205,6 +207,11 @@ class StreamedCheck:
         return self.window.action
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the text got its verdict; one that its sender gave up on has none."""
+        return self.window.end is not None
+
+    @property
     def original(self) -> str:
         """What was scanned until the verdict; empty unless it was to be kept.
 
@@ -212,20 +219,26 @@ class StreamedCheck:
         """
         return "".join(self._pieces or ())[: self.window.attest().scanned_chars]
 
-    async def run(self, pieces: AsyncIterator[str]) -> AsyncGenerator[Release]:
+    async def run(
+        self, pieces: AsyncIterator[str], *, is_whole: bool = False
+    ) -> AsyncGenerator[Release]:
         """Check the pieces as they come, and their end; yields what they release.
 
-        After a block it ends without asking for another piece.
+        After a block it ends without asking for another piece. If the first piece `is_whole`,
+        its end is known to be the end, and nothing is asked about what could follow.
 
         Raises:
             VaultDown, VaultConflict: if a value behind a placeholder cannot be kept.
         """
-        async for release in self._released(pieces):
+        async for release in self._released(pieces, is_whole=is_whole):
             if self._keep is not None and (fresh := self.window.fresh_placeholders()):
                 await self._keep(fresh)
             yield release
 
-    async def _released(self, pieces: AsyncIterator[str]) -> AsyncGenerator[Release]:
+    async def _released(
+        self, pieces: AsyncIterator[str], *, is_whole: bool
+    ) -> AsyncGenerator[Release]:
+        rest = ""
         async for piece in pieces:
             if self._pieces is not None:
                 self._pieces.append(piece)
@@ -234,13 +247,16 @@ class StreamedCheck:
                 if begin:
                     await asyncio.sleep(0)
                 end = begin + self._slice_chars
+                if is_whole and end >= len(piece):
+                    rest = piece[begin:]
+                    break
                 yield self._timed_push(piece[begin:end])
                 begin = end
                 async for release in self._answered():
                     yield release
                 if self.window.end is not None:
                     return
-        yield self.window.finish()
+        yield self.window.finish(rest)
         async for release in self._answered():
             yield release
 

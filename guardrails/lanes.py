@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
 
 from .findings import Execution, ExecutionState, Finding, Match, Treatment
 
@@ -55,7 +55,6 @@ class Question:
     text: str
 
 
-@runtime_checkable
 class JudgedScan(Scan, Protocol):
     """A scan that hands out questions, so that a service can batch and await the answers."""
 
@@ -77,7 +76,6 @@ class Detector(Protocol):
         """Begin a text."""
 
 
-@runtime_checkable
 class ConversationalDetector(Detector, Protocol):
     """A detector that compares a text with the conversation it belongs to."""
 
@@ -164,7 +162,7 @@ class Lane:
     def pending(self) -> list[Question]:
         """The questions that wait for an answer."""
         scan = self._scan
-        if not isinstance(scan, JudgedScan):
+        if not _is_judged(scan):
             return []
         return [
             Question(detector=self.detector, number=number, text=text)
@@ -174,7 +172,7 @@ class Lane:
     def resolve(self, number: int, scores: Mapping[str, float], *, busy_s: float) -> list[Finding]:
         """Take the answer to a question; return the findings that became final."""
         scan = self._scan
-        if not isinstance(scan, JudgedScan):
+        if not _is_judged(scan):
             return []
         self._busy_s += busy_s
         return self._findings(self._guarded(lambda: scan.resolve(number, scores)))
@@ -216,7 +214,16 @@ class Lane:
         return None
 
 
+# `isinstance` with a protocol looks through all its members; these are asked for every text.
+def _is_judged(scan: Scan | None) -> TypeGuard[JudgedScan]:
+    return hasattr(scan, "pending")
+
+
+def _is_conversational(detector: Detector) -> TypeGuard[ConversationalDetector]:
+    return hasattr(detector, "open_in")
+
+
 def _open(detector: Detector, surroundings: Surroundings, settings: LaneSettings) -> Scan:
-    if isinstance(detector, ConversationalDetector):
+    if _is_conversational(detector):
         return detector.open_in(surroundings, overlap_chars=settings.overlap_chars)
     return detector.open()

@@ -112,8 +112,8 @@ class GuardWindow:
         self.most_held_chars = max(self.most_held_chars, self._arrived_chars - self._taken)
         return release
 
-    def finish(self) -> Release:
-        """The text is complete; release the rest, as far as no answer is outstanding.
+    def finish(self, piece: str = "") -> Release:
+        """With this piece the text is complete; release it as far as no answer is outstanding.
 
         Raises:
             RuntimeError: when called twice.
@@ -121,7 +121,9 @@ class GuardWindow:
         if self._complete:
             raise RuntimeError("this text is complete already")
         self._complete = True
-        return self._advance(self._edge.finish()) if self.end is None else _NOTHING
+        if self.end is not None:
+            return _NOTHING
+        return self._advance(self._edge.push(piece) + self._edge.finish())
 
     def pending(self) -> list[Question]:
         """The questions that wait for an answer; none after a block."""
