@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -73,6 +73,15 @@ async def _unary_caller(channel: grpc.aio.Channel, service: str, until_s: float)
     return latencies
 
 
+async def _warm_up(channel: grpc.aio.Channel, service: str) -> None:
+    """Connect, and come back when refused: a gateway finds out how much it can take."""
+    call: Any = channel.unary_unary(f"/{service}/Generate")
+    until_s = time.perf_counter() + 0.2
+    while time.perf_counter() < until_s:
+        with suppress(grpc.aio.AioRpcError):
+            await call(_REQUEST, timeout=30)
+
+
 async def _stream_caller(
     channel: grpc.aio.Channel, service: str, until_s: float
 ) -> list[tuple[float, float, int]]:
@@ -94,7 +103,7 @@ async def load(target: str, service: str, kind: str, callers: int, seconds: floa
     """One process of load; prints what it saw as JSON."""
     caller: Any = _unary_caller if kind == "unary" else _stream_caller
     async with grpc.aio.insecure_channel(target) as channel:
-        await caller(channel, service, time.perf_counter() + 0.2)  # connect and warm up
+        await asyncio.gather(*(_warm_up(channel, service) for _ in range(callers)))
         until_s = time.perf_counter() + seconds
         lists = await asyncio.gather(*(caller(channel, service, until_s) for _ in range(callers)))
     print(json.dumps([sample for samples in lists for sample in samples]))

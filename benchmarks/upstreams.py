@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 
 from vedette.guardrails.v1 import guardrails_pb2 as guard_pb
 from vedette.inference.v1 import inference_pb2 as model_pb
@@ -29,8 +30,14 @@ GUARDRAILS = "vedette.guardrails.v1.GuardrailsService"
 INFERENCE = "vedette.inference.v1.InferenceService"
 
 _USAGE = model_pb.Usage(input_tokens=8, output_tokens=len(PIECES))
+# Nothing waited; a gateway that hears so lets more through.
+_TIMINGS = model_pb.Timings(queue=Duration())
 _ANSWER = model_pb.GenerateResponse(
-    text=TEXT, finish_reason=model_pb.FINISH_REASON_STOP, usage=_USAGE, model="weightless"
+    text=TEXT,
+    finish_reason=model_pb.FINISH_REASON_STOP,
+    usage=_USAGE,
+    model="weightless",
+    timings=_TIMINGS,
 ).SerializeToString()
 _EVENTS = (
     model_pb.StreamGenerateResponse(
@@ -43,7 +50,9 @@ _EVENTS = (
         for piece in PIECES
     ),
     model_pb.StreamGenerateResponse(
-        final=model_pb.Final(finish_reason=model_pb.FINISH_REASON_STOP, usage=_USAGE)
+        final=model_pb.Final(
+            finish_reason=model_pb.FINISH_REASON_STOP, usage=_USAGE, timings=_TIMINGS
+        )
     ).SerializeToString(),
 )
 _MODELS = model_pb.ListModelsResponse(

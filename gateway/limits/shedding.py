@@ -1,9 +1,11 @@
 """Admission by queue delay: when the model falls behind, some are refused at once.
 
 The number of requests let through at once follows the time that the model's queue reports: it
-grows by one each round of requests that hardly waited, and shrinks by a tenth when one waited
-longer than the target. Refusing early costs a millisecond; timing out late costs a caller its
-deadline and the model its work.
+grows by one with each request that hardly waited until one waited longer than the target; then it
+shrinks by a tenth, and from there on grows by one each round of requests.
+
+Refusing early costs a millisecond; timing out late costs a caller its deadline and the model its
+work.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Pressure:
         self._target_delay_s = target_delay_s
         self._now = now
         self._shrunk_s = -_SHRINK_EVERY_S
+        self._has_hurt = False
         self._request_s = _FIRST_GUESS_S
 
     def admits(self, priority: Priority) -> bool:
@@ -78,12 +81,13 @@ class Pressure:
         elif delay_s is not None:
             self._request_s += 0.1 * (duration_s - self._request_s)
             if full:
-                self.room = min(self._most, self.room + 1 / self.room)
+                step = 1 / self.room if self._has_hurt else 1.0
+                self.room = min(self._most, self.room + step)
 
     def _shrink(self) -> None:
         now_s = self._now()
         if now_s - self._shrunk_s >= _SHRINK_EVERY_S:
-            self._shrunk_s = now_s
+            self._shrunk_s, self._has_hurt = now_s, True
             # From where it hurt, not from where it was allowed to go.
             self.room = max(_SMALLEST, min(self.room, self.in_flight + 1.0) * _SHRINK)
 

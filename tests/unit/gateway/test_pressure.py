@@ -78,6 +78,21 @@ def test_one_long_queue_is_answered_once() -> None:
     assert rooms[0] == rooms[1] == rooms[2] > rooms[3]
 
 
+def test_room_grows_quickly_until_it_hurts_and_carefully_afterwards() -> None:
+    """By one a request at first; once a wait was too long, by one a round."""
+    pressure = _pressure(most=100)
+    pressure.room = 10.0
+    grown = []
+    for delay_s in (0.0, 9.0, 0.0):
+        _fill(pressure, 10 - pressure.in_flight)
+        before = pressure.room
+        pressure.ended(1.0, delay_s=delay_s, refused=False)
+        grown.append(pressure.room - before)
+
+    assert 1.0 == grown[0]
+    assert grown[1] < 0 < grown[2] < 0.2
+
+
 def test_room_never_closes() -> None:
     """However bad it gets, something is let through to find out whether it got better."""
     clock = Clock()
