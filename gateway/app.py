@@ -39,6 +39,7 @@ from gateway.limits.shedding import Pressure, Shedding
 from gateway.limits.slots import MemorySlots, SharedSlots
 from gateway.metrics import BudgetWatch, GatewayMetrics
 from gateway.model import RemoteModel
+from gateway.monitors import Probes
 from gateway.pipeline import Pipeline
 from gateway.service import GatewayService
 from gateway.speculation import Speculative, Waste
@@ -95,7 +96,7 @@ class GatewayApp:
         self._catalogue = (
             Catalogue(self._guardrails, self._inference) if settings.wants_catalogue else None
         )
-        pipeline = self._pipeline(self._guard(), self._model(model))
+        pipeline = self._pipeline_alone = self._pipeline(self._guard(), self._model(model))
         limits = self._limits()
         self._service = GatewayService(
             admission=Admission(
@@ -129,6 +130,15 @@ class GatewayApp:
         if self._upkeep is not None:
             await self._upkeep.refresh_keys()
             self._tasks.append(asyncio.create_task(self._upkeep.run()))
+        if self._settings.monitor_every_s is not None:
+            probes = Probes(
+                self._pipeline_alone,
+                policy=self._settings.policies[0],
+                every_s=self._settings.monitor_every_s,
+                tracer=self._kit.tracer,
+                meter=self._kit.meter,
+            )
+            self._tasks.append(asyncio.create_task(probes.run()))
         if self._access is not None:
             budgets = BudgetWatch(self._kit.meter, self._ledger, self._access)
             self._tasks.append(asyncio.create_task(budgets.run()))

@@ -76,7 +76,7 @@ class GatewayMetrics:
                 self._tokens.record(count, labels | {names.GEN_AI_TOKEN_TYPE: kind})
         for step in journal.steps:
             if step.name in _CACHES:
-                found = {"vedette.cache": step.name, names.STEP_OUTCOME: step.outcome}
+                found = {names.CACHE: step.name, names.STEP_OUTCOME: step.outcome}
                 self._lookups.add(1, found)
         for degradation in journal.degradations:
             how = {names.DEGRADED_PART: degradation.part, names.DEGRADED_MODE: degradation.mode}
@@ -93,7 +93,7 @@ class GatewayMetrics:
 
     def _look_at_breakers(self, _options: CallbackOptions) -> list[Observation]:
         return [
-            Observation(_STATES[breaker.state], {"vedette.breaker": breaker.name})
+            Observation(_STATES[breaker.state], {names.BREAKER: breaker.name})
             for breaker in self._breakers
         ]
 
@@ -135,8 +135,8 @@ class BudgetWatch:
                 max(0, limit - balance.used - balance.reserved) / limit,
                 {
                     names.TENANT: tenant,
-                    "vedette.budget.period": balance.allowance.period.value,
-                    "vedette.budget.unit": balance.allowance.unit.value,
+                    names.BUDGET_PERIOD: balance.allowance.period.value,
+                    names.BUDGET_UNIT: balance.allowance.unit.value,
                 },
             )
             for tenant, balances in self._balances.items()

@@ -153,6 +153,12 @@ class GatewaySettings(ServiceSettings):
     max_prompt_chars: int = Field(
         400_000, ge=1, description="Characters that all messages of a request may have together."
     )
+    monitor_every_s: float | None = Field(
+        None,
+        gt=0,
+        le=86400,
+        description="Seconds between rounds of the quality probes; without it there are none.",
+    )
     max_messages: int = Field(1_000, ge=1, description="Messages that a request may have.")
     check_timeout_s: float = Field(
         10.0,

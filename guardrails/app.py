@@ -12,6 +12,7 @@ from guardrails.checking import Checker
 from guardrails.classifier import MODEL_FOLDER, ModelError, classifier
 from guardrails.detectors import builtin
 from guardrails.metrics import GuardMetrics
+from guardrails.monitoring import TextMonitor
 from guardrails.observing import Observer
 from guardrails.policy import PolicyError, PolicyStore
 from guardrails.pseudonyms import MemoryVault, RedisVault
@@ -86,7 +87,8 @@ class GuardrailsApp:
             store=self._store,
             observer=Observer(kit.tracer, self._metrics),
             metrics=self._metrics,
-            afterwards=Afterwards(self._recorder),
+            monitor=TextMonitor(kit.meter) if settings.monitor else None,
+            afterwards=Afterwards(self._recorder, self._shadows),
             desk=Desk(self._reviews, self._recorder, log=kit.log),
             reviewers=Reviewers(settings.reviewers),
         )

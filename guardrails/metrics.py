@@ -58,7 +58,7 @@ class GuardMetrics:
                 where
                 | {
                     names.GUARD_DETECTOR: finding.detector,
-                    "vedette.guard.category": finding.category,
+                    names.GUARD_CATEGORY: finding.category,
                     names.GUARD_ACTION: finding.action.name.lower(),
                 },
             )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .checking import CheckedText, Checker, StreamedCheck
     from .findings import Role
     from .metrics import GuardMetrics
+    from .monitoring import TextMonitor
     from .observing import Observer
     from .policy import PolicyStore
     from .review import Desk
@@ -47,12 +48,14 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
         desk: Desk,
         reviewers: Reviewers,
         metrics: GuardMetrics,
+        monitor: TextMonitor | None = None,
     ) -> None:
         """Check with this checker under the policies of this store; the desk has the cases."""
         self._afterwards = afterwards
         self._desk = desk
         self._reviewers = reviewers
         self._metrics = metrics
+        self._monitor = monitor
         self._admission = admission
         self._checker = checker
         self._store = store
@@ -76,6 +79,8 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
                     )
                 )
                 watch.add(checked[-1])
+                if self._monitor is not None:
+                    self._monitor.note(text.text, checked[-1], admitted.direction)
                 watch.reviews.append(self._note(admitted, text.role, checked[-1]))
         return wire.response(checked, watch.reviews, admitted.policy.digest)
 

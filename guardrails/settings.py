@@ -88,3 +88,10 @@ class GuardrailsSettings(ServiceSettings):
         1_000_000, ge=1, description="Characters that the texts of one call may have together."
     )
     max_segments: int = Field(1_000, ge=1, description="Segments that a request may have.")
+    monitor: bool = Field(
+        False,
+        description=(
+            "Whether to count texts by writing system, and the moderation score of texts that "
+            "mention groups of people."
+        ),
+    )

@@ -65,18 +65,16 @@ class ModelMetrics:
             self._first_tokens.record(timings.first_token_s - timings.arrived_s, labels)
         if usage is None:
             return
-        self._prompt_tokens.add(usage.cached_tokens, own | {"vedette.prefix": "hit"})
+        self._prompt_tokens.add(usage.cached_tokens, own | {names.PREFIX: "hit"})
         fresh = usage.input_tokens - usage.cached_tokens
-        self._prompt_tokens.add(fresh, own | {"vedette.prefix": "miss"})
+        self._prompt_tokens.add(fresh, own | {names.PREFIX: "miss"})
         gaps = usage.output_tokens - 1
         if gaps > 0 and timings.first_token_s is not None and timings.finished_s is not None:
             self._per_token.record((timings.finished_s - timings.first_token_s) / gaps, labels)
 
     def _sequences(self, _options: CallbackOptions) -> list[Observation]:
         return [
-            Observation(
-                count, {names.GEN_AI_RESPONSE_MODEL: model, "vedette.sequence.state": state}
-            )
+            Observation(count, {names.GEN_AI_RESPONSE_MODEL: model, names.SEQUENCE_STATE: state})
             for model, load in self._engines.items()
             for state, count in (("running", load().running), ("waiting", load().waiting))
         ]

@@ -28,6 +28,7 @@ _SHORT_SECONDS: Final = (
     *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
 )
 _COUNTS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
+_SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 _CHARACTERS: Final = (0, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
 
@@ -48,8 +49,11 @@ class Instrument:
         )
 
     def counter(self, meter: Meter) -> Counter:
-        """Make it a sum that grows."""
-        return meter.create_counter(self.name, self.unit, self.says)
+        """Make it a sum that grows; without labels it is there from the beginning, as nought."""
+        counter = meter.create_counter(self.name, self.unit, self.says)
+        if not self.labels:
+            counter.add(0)
+        return counter
 
     def observed(
         self,
@@ -114,13 +118,13 @@ CACHE_LOOKUPS: Final = Instrument(
     name="vedette.cache.lookups",
     unit="{lookup}",
     says="Questions to the caches, by outcome: hit, miss, shared.",
-    labels=("vedette.cache", names.STEP_OUTCOME),
+    labels=(names.CACHE, names.STEP_OUTCOME),
 )
 BREAKER_STATE: Final = Instrument(
     name="vedette.breaker.state",
-    unit="1",
+    unit="{state}",
     says="Whether a circuit breaker is closed (0), half open (1) or open (2).",
-    labels=("vedette.breaker",),
+    labels=(names.BREAKER,),
 )
 DEGRADATIONS: Final = Instrument(
     name="vedette.degradations",
@@ -137,7 +141,7 @@ BUDGET_LEFT: Final = Instrument(
     name="vedette.budget.left",
     unit="1",
     says="The share of a tenant's budget that is neither used nor reserved, from 0 to 1.",
-    labels=(names.TENANT, "vedette.budget.period", "vedette.budget.unit"),
+    labels=(names.TENANT, names.BUDGET_PERIOD, names.BUDGET_UNIT),
 )
 
 CHECK_DURATION: Final = Instrument(
@@ -160,7 +164,7 @@ FINDINGS: Final = Instrument(
     says="What was found, and what the policy made of it.",
     labels=(
         names.GUARD_DETECTOR,
-        "vedette.guard.category",
+        names.GUARD_CATEGORY,
         names.GUARD_DIRECTION,
         names.GUARD_ACTION,
     ),
@@ -214,13 +218,13 @@ PROMPT_TOKENS: Final = Instrument(
     name="vedette.inference.prompt.tokens",
     unit="{token}",
     says="Tokens of prompts, by whether the prefix cache had them: hit, miss.",
-    labels=(names.GEN_AI_RESPONSE_MODEL, "vedette.prefix"),
+    labels=(names.GEN_AI_RESPONSE_MODEL, names.PREFIX),
 )
 SEQUENCES: Final = Instrument(
     name="vedette.inference.sequences",
     unit="{sequence}",
     says="Requests that the engine has now, by state: running, waiting.",
-    labels=(names.GEN_AI_RESPONSE_MODEL, "vedette.sequence.state"),
+    labels=(names.GEN_AI_RESPONSE_MODEL, names.SEQUENCE_STATE),
 )
 STEPS: Final = Instrument(
     name="vedette.inference.steps",
@@ -240,4 +244,24 @@ KV_USAGE: Final = Instrument(
     says="The share of the key-value cache that running requests hold, from 0 to 1.",
     labels=(names.GEN_AI_RESPONSE_MODEL,),
 )
+PROBES: Final = Instrument(
+    name="vedette.monitor.probes",
+    unit="{probe}",
+    says="Fixed questions that the gateway asked itself: passed, failed, error.",
+    labels=(names.PROBE, names.PROBE_OUTCOME),
+)
+MONITORED_TEXTS: Final = Instrument(
+    name="vedette.monitor.texts",
+    unit="{text}",
+    says="Whole texts that were checked, by writing system and by what became of them.",
+    labels=(names.SCRIPT, names.GUARD_DIRECTION, names.GUARD_ACTION),
+)
+GROUP_SCORES: Final = Instrument(
+    name="vedette.monitor.group.score",
+    unit="{score}",
+    says="The moderation score of texts that mention a group of people, from 0 to 1.",
+    labels=(names.GROUP,),
+    bounds=_SHARES,
+)
+
 CATALOGUE: Final = tuple(value for value in vars().values() if isinstance(value, Instrument))

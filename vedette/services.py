@@ -42,6 +42,15 @@ class Service:
         port = environ.get(self.variable("PORT"), self.default_port)
         return f"{_WILDCARDS.get(host, host)}:{port}"
 
+    @property
+    def metrics_port(self) -> int:
+        """Where `vedette up` lets it show its metrics, on loopback."""
+        return self.default_port + 10
+
+    def metrics_address(self, environ: Mapping[str, str] = os.environ) -> str:
+        """Where its metrics are scraped, unless its settings name another address."""
+        return environ.get(self.variable("METRICS_ADDRESS"), f"127.0.0.1:{self.metrics_port}")
+
     def variable(self, setting: str) -> str:
         """The environment variable of one of its settings."""
         return f"VEDETTE_{self.name.upper()}_{setting}"
@@ -74,12 +83,17 @@ class ServiceProcess:
 def embedded(ports: Mapping[str, int]) -> tuple[ServiceProcess, ...]:
     """The three services on this machine, wired to each other, in the order in which they start.
 
-    Hosts are loopback unless the environment names others.
+    Hosts are loopback unless the environment names others. A service at its usual port shows its
+    metrics at the usual place as well.
     """
     environs = {
         service: {**os.environ, service.variable("PORT"): str(ports[service.name])}
         for service in SERVICES
     }
+    for service, environ in environs.items():
+        if ports[service.name] == service.default_port:
+            address = service.metrics_address(environ)
+            environ.setdefault(service.variable("METRICS_ADDRESS"), address)
     targets = {service: service.address(environs[service]) for service in SERVICES}
     environs[GATEWAY][GATEWAY.variable("GUARDRAILS_TARGET")] = targets[GUARDRAILS]
     environs[GATEWAY][GATEWAY.variable("INFERENCE_TARGET")] = targets[INFERENCE]
