@@ -62,6 +62,9 @@ class GenerationSpans:
         self._observer = observer
         self._rpc = trace.get_current_span()
         self._began_s = time.monotonic()
+        # Spans carry the time of day, the engine a clock that never jumps. Read once: the end of
+        # a phase is the beginning of the next to the nanosecond.
+        self._epoch_s = time.time() - self._began_s
         self._output_tokens = 0
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
@@ -124,15 +127,13 @@ class GenerationSpans:
             self._phase(name, start_s, end_s or times.finished_s or now_s, links)
 
     def _phase(self, name: str, start_s: float, end_s: float, links: Sequence[Link] = ()) -> None:
-        # Spans carry the time of day, the engine a clock that never jumps.
-        epoch_s = time.time() - time.monotonic()
         span = self._observer.tracer.start_span(
             name,
             context=trace.set_span_in_context(self._rpc),
-            start_time=round((epoch_s + start_s) * 1e9),
+            start_time=round((self._epoch_s + start_s) * 1e9),
             links=links,
         )
-        span.end(end_time=round((epoch_s + end_s) * 1e9))
+        span.end(end_time=round((self._epoch_s + end_s) * 1e9))
 
     @property
     def context(self) -> trace.SpanContext:
