@@ -41,7 +41,7 @@ class Vedette:
         model = load(folder, options)
         runner = model.runner
         self._blocks = BlockPool(num_blocks=runner.num_blocks, block_size=runner.block_size)
-        limits = Limits(max_running=64, max_step_tokens=512, max_chunk_tokens=512)
+        limits = Limits(max_running=64, max_step_tokens=512, prompt_share=100)
         self._engine = BatchingEngine(
             runner=runner,
             scheduler=Scheduler(blocks=self._blocks, queue=FairQueue(), limits=limits),

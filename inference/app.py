@@ -129,7 +129,7 @@ def build_engine(model: ServedModel, settings: InferenceSettings) -> BatchingEng
     limits = Limits(
         max_running=settings.max_running,
         max_step_tokens=settings.max_step_tokens,
-        max_chunk_tokens=settings.max_chunk_tokens,
+        prompt_share=settings.prompt_share,
     )
     blocks = BlockPool(num_blocks=model.runner.num_blocks, block_size=model.runner.block_size)
     return BatchingEngine(

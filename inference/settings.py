@@ -63,10 +63,12 @@ class InferenceSettings(ServiceSettings):
     max_step_tokens: int = Field(
         512, ge=16, description="Tokens computed in one step; prompts are cut to fit."
     )
-    max_chunk_tokens: int = Field(
-        64,
-        ge=16,
-        description="Prompt tokens computed in a step that also decodes; fewer hold up less.",
+    prompt_share: float = Field(
+        1.5,
+        gt=0,
+        le=100,
+        description="How long prompts may take in a step that also decodes, as a multiple of what "
+        "the answers take alone; less holds up less.",
     )
     step_limit_s: float = Field(
         60.0, gt=0, description="A step that takes longer hangs: health reports NOT_SERVING."

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from inference.engine.chunking import Chunking
 from inference.engine.pace import Pace
 from inference.engine.request import Refusal
 from inference.engine.runner import Row
@@ -29,7 +30,7 @@ class Limits:
 
     max_running: int  # sequences that share a step
     max_step_tokens: int  # tokens computed in one step
-    max_chunk_tokens: int  # of them tokens of prompts, while answers are being decoded
+    prompt_share: float  # how long prompts may take, as a multiple of the answers beside them
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class Scheduler:
         self._waiting = queue
         self._limits = limits
         self._pace = Pace(max_step_tokens=limits.max_step_tokens)
+        self._chunking = Chunking(prompt_share=limits.prompt_share)
         self._is_queued = False
         self.running: list[Sequence] = []
 
@@ -102,10 +104,18 @@ class Scheduler:
                 plan.add(sequence, 1)
         self._admit(plan, now_s)
         budget = self._limits.max_step_tokens - plan.num_decoding
+        beginning = [
+            sequence
+            for sequence in self.running
+            if _is_ready(sequence, decoding=False) and sequence not in plan.hopeless
+        ]
         if plan.num_decoding:
-            budget = min(budget, self._limits.max_chunk_tokens)
-        for sequence in self.running:
-            if _is_ready(sequence, decoding=False) and sequence not in plan.hopeless and budget > 0:
+            chunk = self._chunking.tokens(
+                decoding=plan.num_decoding, beginning=len(beginning) + len(self._waiting)
+            )
+            budget = min(budget, chunk)
+        for sequence in beginning:
+            if budget > 0:
                 count = min(budget, sequence.num_pending)
                 plan.add(sequence, count)
                 budget -= count
@@ -115,9 +125,9 @@ class Scheduler:
     def note(self, plan: Plan, *, began_s: float, now_s: float) -> None:
         """A step was computed: its time tells how fast the next ones can be."""
         seconds = now_s - began_s
-        self._pace.note_step(
-            now_s, seconds, decoding=plan.num_decoding, prompt_tokens=plan.num_prompt_tokens
-        )
+        work = {"decoding": plan.num_decoding, "prompt_tokens": plan.num_prompt_tokens}
+        self._pace.note_step(now_s, seconds, **work)
+        self._chunking.note(seconds, **work)
         if plan.was_queued:
             self._pace.note_queue(now_s, seconds, left=plan.num_admitted)
 

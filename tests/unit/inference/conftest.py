@@ -48,7 +48,7 @@ class Bench:
             limits=Limits(
                 max_running=self.max_running,
                 max_step_tokens=self.max_step_tokens,
-                max_chunk_tokens=self.max_step_tokens,
+                prompt_share=1.25,
             ),
         )
         self.engine = BatchingEngine(
