@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
 from inference.backends.weightless import WeightlessRunner
 from inference.engine.request import FinishReason, Request, Sampling
-from inference.worker import BusyError, EngineWorker
+from inference.worker import BusyError, EngineWorker, RefusedError
 
 TIMEOUT_S = 60
 
@@ -85,6 +86,39 @@ async def test_a_closed_answer_stops_the_engine(working):
             await anext(answer)
         while parts.engine.has_work:
             await asyncio.sleep(0)
+        assert 0 == worker.num_requests
+
+
+async def test_a_cancel_frees_its_place_within_the_running_step(working):
+    """No step that begins after the cancel computes the request, and its blocks are free."""
+    async with working() as (worker, parts, _):
+        inside, leave = threading.Semaphore(0), threading.Semaphore(0)
+        forward = parts.runner.forward
+
+        def gated(rows):
+            inside.release()
+            leave.acquire(timeout=TIMEOUT_S)
+            return forward(rows)
+
+        parts.runner.forward = gated
+        answer = worker.submit(request(1))
+        await asyncio.to_thread(inside.acquire, timeout=TIMEOUT_S)
+        await answer.aclose()
+        leave.release()
+        while parts.engine.has_work:
+            await asyncio.sleep(0)
+        assert parts.blocks.num_available == parts.blocks.num_blocks
+        assert inside.acquire(blocking=False) is False
+
+
+async def test_a_refusal_reaches_whoever_waits(working):
+    """The engine's reason is raised before any news, and the request is forgotten."""
+    async with working() as (worker, _, _):
+        late = Request(id=1, prompt=(259,), sampling=Sampling(max_new_tokens=9), deadline_s=-1.0)
+        async with aclosing(worker.submit(late)) as answer:
+            with pytest.raises(RefusedError) as caught:
+                await answer.accepted()
+        assert caught.value.refusal.retry_after_s is None
         assert 0 == worker.num_requests
 
 
