@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Admission", "Admitted"]
 
 _ROLE_RULE = "must be one of the roles of vedette.guardrails.v1.Role other than ROLE_UNSPECIFIED"
-_MAX_NAME_CHARS = 128
+# It stands in records: words of a prompt must not fit into it.
+_REQUEST_ID = re.compile(r"[\w.@:/-]{0,128}")
 _DIRECTION_RULE = "must be DIRECTION_INPUT or DIRECTION_OUTPUT"
 
 
@@ -163,8 +165,9 @@ def _in_context(request: _Request, field: str) -> Iterator[Violation]:
 
 
 def _in_request_id(request: _Request, field: str) -> Iterator[Violation]:
-    if len(request.request_id) > _MAX_NAME_CHARS:
-        yield Violation(field, f"must have at most {_MAX_NAME_CHARS} characters")
+    if not _REQUEST_ID.fullmatch(request.request_id):
+        rule = "must have at most 128 letters, digits and characters of _.@:/-"
+        yield Violation(field, rule)
 
 
 def _surroundings(request: _Request) -> Surroundings:

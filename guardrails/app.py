@@ -19,6 +19,7 @@ from guardrails.pseudonyms import MemoryVault, RedisVault
 from guardrails.review import Desk, MemoryReviews, Recorder, RedisReviews
 from guardrails.reviewing import Reviewers
 from guardrails.service import GuardrailsService
+from guardrails.shadow import Shadows, TallyFiles
 from servicekit.process import StartupError
 from vedette.guardrails.v1 import guardrails_pb2_grpc as stubs
 
@@ -73,6 +74,13 @@ class GuardrailsApp:
         self._metrics = GuardMetrics(kit.meter)
         self._reviews = _reviews(settings, secret)
         self._recorder = Recorder(self._reviews, log=kit.log)
+        judges = self._classifier.judges | dict(judges or {})
+        self._shadows = Shadows(
+            Checker(judges=judges, secret=secret),  # without the vault: it keeps no value
+            self._store.shadows_of,
+            files=None if settings.shadow_dir is None else TallyFiles(settings.shadow_dir),
+            log=kit.log,
+        )
         self._service = GuardrailsService(
             admission=Admission(
                 store=self._store,
@@ -80,7 +88,7 @@ class GuardrailsApp:
                 max_segments=settings.max_segments,
             ),
             checker=Checker(
-                judges=self._classifier.judges | dict(judges or {}),
+                judges=judges,
                 vault=self._vault,
                 secret=secret,
             ),
@@ -113,6 +121,7 @@ class GuardrailsApp:
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.wait({self._reloading})
+        await self._shadows.close()
         self._classifier.judge.close()
         await self._vault.close()
         await self._recorder.settled()

@@ -64,7 +64,6 @@ class CheckedText:
     attestation: Attestation
     # What was scanned until the verdict, where the check was told to keep it.
     original: str = ""
-    is_complete: bool = True
 
 
 class Checker:
@@ -205,11 +204,6 @@ class StreamedCheck:
     def action(self) -> Action:
         """The strictest action so far."""
         return self.window.action
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the text got its verdict; one that its sender gave up on has none."""
-        return self.window.end is not None
 
     @property
     def original(self) -> str:

@@ -167,7 +167,6 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
 
     def _note(self, admitted: Admitted, role: Role, outcome: CheckedText | StreamedCheck) -> str:
         return self._afterwards.note(
-            outcome.original,
             outcome,
             policy=admitted.policy,
             direction=admitted.direction,

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from servicekit.settings import Port, ServiceSettings
+from vedette import home
 
 __all__ = ["GuardrailsSettings"]
 
@@ -72,6 +73,13 @@ class GuardrailsSettings(ServiceSettings):
         description=(
             "Names in client certificates that may read and decide cases under review, as a JSON "
             "list; without any, whoever reaches this service may."
+        ),
+    )
+    shadow_dir: Path | None = Field(
+        default_factory=home.shadow_dir,
+        description=(
+            "Folder for what shadow policies would have done differently, which `vedette shadow` "
+            "reads; `none` writes no files."
         ),
     )
     classifier_dir: Path | None = Field(

@@ -164,6 +164,7 @@ def policy(value: CompiledPolicy, *, is_default: bool) -> pb.Policy:
         buffers_output=value.buffers_output,
         detectors=_versions(value.detectors),
         is_default=is_default,
+        shadow_of=value.shadow_of,
     )
 
 

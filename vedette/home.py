@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["models_dir", "traces_dir"]
+__all__ = ["models_dir", "shadow_dir", "traces_dir"]
 
 
 def models_dir() -> Path:
@@ -22,6 +22,11 @@ def models_dir() -> Path:
 def traces_dir() -> Path:
     """The folder into which the services write their spans, one OTLP-JSON file a service."""
     return _root(platformdirs.user_state_path("vedette")) / "traces"
+
+
+def shadow_dir() -> Path:
+    """The folder into which guardrails writes what shadow policies would have done differently."""
+    return _root(platformdirs.user_state_path("vedette")) / "shadow"
 
 
 def _root(default: Path) -> Path:

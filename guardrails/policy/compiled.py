@@ -78,6 +78,8 @@ class CompiledPolicy:
     purposes: Mapping[str, frozenset[str]]
     restores_output: bool
     reviews: ReviewTerms
+    # The policy beside which this one runs without acting; empty if none.
+    shadow_of: str = ""
 
     def open(  # noqa: PLR0913 - everything that makes a window, by name
         self,

@@ -46,6 +46,7 @@ def compile_policy(
             plans=plans,
             purposes={name: frozenset(purpose.sees) for name, purpose in document.purposes.items()},
             restores_output=document.output.restore,
+            shadow_of=document.shadow_of or "",
             reviews=ReviewTerms(
                 keep_text=document.reviews.keep_text, ttl_s=document.reviews.ttl_hours * 3600
             ),

@@ -26,7 +26,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Category = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # Whether a text passes while a person has yet to look at it.
-UnderReview = Literal[Treatment.REVIEW, Treatment.HOLD]
+UnderReview = Literal["review", "hold"]
 
 _CHECKED_ROLES = (Role.USER, Role.ASSISTANT, Role.TOOL, Role.DOCUMENT)
 
@@ -64,7 +64,7 @@ class DetectorEntry(_Section):
     action: Treatment
     threshold: Fraction = 0.5
     review_from: Fraction | None = None
-    under_review: UnderReview = Treatment.REVIEW
+    under_review: UnderReview = "review"
     categories: ByCategory = Field(default_factory=dict)
     roles: tuple[Role, ...] = Field(_CHECKED_ROLES, min_length=1)
     by_role: dict[Role, Annotated[RoleVerdict, BeforeValidator(_as_verdict)]] = Field(
@@ -115,6 +115,8 @@ class PolicyDocument(_Section):
 
     version: Literal[1]
     description: str = Field("", max_length=500)
+    # The policy beside which this one runs on live traffic, without acting.
+    shadow_of: Name | None = None
     input: DirectionSection
     output: OutputSection
     purposes: dict[Name, Purpose] = Field(default_factory=dict)

@@ -48,7 +48,7 @@ class PolicyStore:
         self._folder = folder
         self._detectors = dict(detectors)
         self._fingerprint = self._look()
-        self._policies = self._load()
+        self._adopt(self._load())
 
     def get(self, name: str) -> CompiledPolicy | None:
         """The policy of this name, the default for an empty one; None if there is none."""
@@ -58,6 +58,10 @@ class PolicyStore:
     def default(self) -> CompiledPolicy:
         """The policy of requests that name none."""
         return self._policies[self.default_name]
+
+    def shadows_of(self, name: str) -> list[CompiledPolicy]:
+        """The candidates beside the policy of this name."""
+        return self._shadows.get(name, [])
 
     def all(self) -> list[CompiledPolicy]:
         """Every policy, the default first."""
@@ -77,11 +81,18 @@ class PolicyStore:
         self._fingerprint = fingerprint
         refusal = None
         try:
-            self._policies = self._load()
+            self._adopt(self._load())
         except PolicyError as error:
             refusal = error
         digests = {name: policy.digest for name, policy in self._policies.items()}
         return Reload(digests=digests, refusal=refusal)
+
+    def _adopt(self, policies: dict[str, CompiledPolicy]) -> None:
+        self._policies = policies
+        self._shadows: dict[str, list[CompiledPolicy]] = {}
+        for _, policy in sorted(policies.items()):
+            self._shadows.setdefault(policy.shadow_of, []).append(policy)
+        self._shadows.pop("", None)
 
     def _load(self) -> dict[str, CompiledPolicy]:
         documents = read_folder(_PACKAGED)
@@ -99,6 +110,9 @@ class PolicyStore:
         for name, document in documents.items():
             policy, wrong = compile_policy(name, document, self._detectors)
             mistakes += [f"{name}.yaml: {mistake}" for mistake in wrong]
+            if document.shadow_of == name or document.shadow_of not in (None, *documents):
+                others = ", ".join(sorted(documents.keys() - {name}))
+                mistakes.append(f"{name}.yaml: shadow_of: must name another policy: {others}")
             if policy is not None:
                 policies[name] = policy
         if mistakes:

@@ -27,7 +27,7 @@ def settings_of(entry: DetectorEntry, role: Role) -> LaneSettings:
         treatment=entry.action,
         threshold=entry.threshold,
         review_from=entry.review_from,
-        under_review=entry.under_review,
+        under_review=Treatment(entry.under_review),
     )
     own = entry.by_role.get(role)
     bands = default if own is None else _over(default, own)
@@ -51,7 +51,9 @@ def _over(base: Bands, verdict: Verdict) -> Bands:
         treatment=base.treatment if verdict.action is None else verdict.action,
         threshold=base.threshold if verdict.threshold is None else verdict.threshold,
         review_from=inherited if verdict.review_from is None else verdict.review_from,
-        under_review=verdict.under_review or base.under_review,
+        under_review=(
+            Treatment(verdict.under_review) if verdict.under_review else base.under_review
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from vedette.cli.check import check
 from vedette.cli.demo import demo
 from vedette.cli.health import health
 from vedette.cli.reports import decision, usage
+from vedette.cli.shadow import shadow
 from vedette.cli.ui import ui
 from vedette.cli.up import up
 
@@ -36,6 +37,7 @@ app.command()(usage)
 app.command()(decision)
 app.command()(ui)
 app.add_typer(review.app, name="review")
+app.command()(shadow)
 app.add_typer(models.app, name="models")
 app.add_typer(trace.app, name="trace")
 
