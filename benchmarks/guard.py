@@ -39,7 +39,7 @@ def main() -> None:
     samples = [s for folder in folders for s in read_samples(folder, most=arguments.most)]
     parts = SETS / "planted_parts.jsonl"
     result: dict[str, Any] = {
-        "model": reader.version,
+        "model": reader.manifest.version,
         "quality": evaluate(samples, reader.scores, thresholds=Thresholds(), parts=parts),
     }
     if arguments.peers:

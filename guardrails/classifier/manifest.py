@@ -46,11 +46,17 @@ class Anchors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The model's version, its heads in order, and how each one's logits become scores."""
+    """The model's version, its heads in order, and how each one's logits become scores.
+
+    A stretch of at most `short_chars` characters has anchors of its own: what is harmless and
+    scores high is mostly long.
+    """
 
     version: str
     heads: tuple[str, ...]
     anchors: Mapping[str, Anchors]
+    short_anchors: Mapping[str, Anchors]
+    short_chars: int
     max_tokens: int
     stride_chars: int
     window_chars: int
@@ -78,15 +84,19 @@ class Manifest:
         return cls(
             version=content["version"],
             heads=tuple(heads),
-            anchors={
-                head: Anchors(tuple(points["logits"]), tuple(points["scores"]))
-                for head, points in content["anchors"].items()
-            },
+            anchors=_anchors(content["anchors"]),
+            short_anchors=_anchors(content.get("short_anchors", content["anchors"])),
+            short_chars=content.get("short_chars", 0),
             max_tokens=content["max_tokens"],
             stride_chars=content["stride_chars"],
             window_chars=content["window_chars"],
             sha256=dict(content["sha256"]),
         )
+
+    def score(self, head: str, logit: float, *, chars: int) -> float:
+        """What a head's logit means for a stretch of this length: a number from 0 to 1."""
+        anchors = self.short_anchors if chars <= self.short_chars else self.anchors
+        return anchors[head].score(logit)
 
     def verified(self, folder: Path, name: str) -> bytes:
         """The content of one of the model's files.
@@ -102,3 +112,10 @@ class Manifest:
         if hashlib.sha256(content).hexdigest() != self.sha256.get(name):
             raise ModelError(f"{path}: not the file that {MANIFEST} names; its digest differs")
         return content
+
+
+def _anchors(content: Mapping[str, Any]) -> dict[str, Anchors]:
+    return {
+        head: Anchors(tuple(points["logits"]), tuple(points["scores"]))
+        for head, points in content.items()
+    }

@@ -60,8 +60,10 @@ class ModelSession:
 
     def scores(self, text: str) -> Mapping[str, float]:
         """The same as scores from 0 to 1; see `Anchors`."""
-        anchors = self.manifest.anchors
-        return {head: anchors[head].score(logit) for head, logit in self.logits(text).items()}
+        return {
+            head: self.manifest.score(head, logit, chars=len(text))
+            for head, logit in self.logits(text).items()
+        }
 
     def count(self, text: str) -> int:
         """How many tokens a text has, without those that frame it."""

@@ -21,9 +21,12 @@ _PARSER.add_argument(
     "--sets", type=Path, default=Path("tests/quality/sets"), help="hand-written sets to measure on"
 )
 _PARSER.add_argument(
-    "--start", type=Path, help="weights after the first stage; only the second is then trained"
+    "--start",
+    type=Path,
+    help="a model folder, or weights of a stage; only the second stage is then trained",
 )
 _PARSER.add_argument("--seed", type=int, default=20261121)
+_PARSER.add_argument("--threads", type=int, default=1)
 
 
 def main() -> None:
@@ -37,6 +40,7 @@ def main() -> None:
             sets=arguments.sets,
             seed=arguments.seed,
             start=arguments.start,
+            threads=arguments.threads,
         )
     )
 

@@ -19,13 +19,17 @@ from .synthetic.grammar import packaged
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["BUDGETS", "UNTOUCHED", "anchors", "in_calibration_half", "pools"]
+__all__ = ["BUDGETS", "SHORT_CHARS", "UNTOUCHED", "anchors", "in_calibration_half", "pools"]
 
 # Score to false-positive budget; see `Anchors`.
 BUDGETS: Final = {0.1: 0.2, 0.3: 0.05, 0.5: 0.01, 0.9: 0.001}
 # Published figures exist for this set, so it only measures.
 UNTOUCHED: Final = "mod_openai_dev"
+# Texts up to this length have anchors of their own. Longer ones are persona prompts and pages,
+# which score higher without being worse.
+SHORT_CHARS: Final = 200
 _DOCUMENTS: Final = 90
+_PIECES: Final = 150
 
 Pools = dict[str, dict[str, list[str]]]
 
@@ -65,6 +69,7 @@ def pools(held_out: Sequence[Row], *, seed: int) -> Pools:
     documents["descriptions"] = [text for text in descriptions() if in_calibration_half(text)]
     documents["talk pages"] = pages(topics.get("mod_wiki_toxicity_test", ()))
     documents["languages"] = [" ".join(_languages(rng, 30)) for _ in range(60)]
+    documents |= {f"{family}, in pieces": _pieces(texts) for family, texts in documents.items()}
     topics["lookalikes"] = users["lookalikes"]
     topics["languages"] = users["languages"]
     topics |= {f"{family}, documents": texts for family, texts in documents.items()}
@@ -72,13 +77,17 @@ def pools(held_out: Sequence[Row], *, seed: int) -> Pools:
 
 
 def anchors(
-    pools: Pools, logits: Callable[[Sequence[str]], Sequence[Mapping[str, float]]]
+    pools: Pools,
+    logits: Callable[[Sequence[str]], Sequence[Mapping[str, float]]],
+    *,
+    short: bool,
 ) -> dict[str, Anchors]:
-    """Anchors of every head.
+    """Anchors of every head, for short texts or for the others.
 
     Args:
         pools: harmless texts by head and family.
         logits: the model, reading each text in windows.
+        short: for texts of at most `SHORT_CHARS` characters.
     """
     out: dict[str, Anchors] = {}
     known: dict[int, Sequence[Mapping[str, float]]] = {}
@@ -89,8 +98,9 @@ def anchors(
         for family, texts in pools[heads[0]].items():
             key = id(texts)  # heads share their pools: each text is read once
             if key not in known:
-                known[key] = logits(texts)
-            families[family] = [max(each[head] for head in heads) for each in known[key]]
+                known[key] = logits([text for text in texts if (len(text) <= SHORT_CHARS) is short])
+            if known[key]:
+                families[family] = [max(each[head] for head in heads) for each in known[key]]
         out |= dict.fromkeys(heads, _anchors(families))
     return out
 
@@ -103,6 +113,13 @@ def _anchors(families: Mapping[str, Sequence[float]]) -> Anchors:
         points.append((max(logit, points[-1][0] + 0.05), score))
     points.append((points[-1][0] + 4.0, 1.0))
     return Anchors(tuple(logit for logit, _ in points), tuple(score for _, score in points))
+
+
+def _pieces(texts: Sequence[str]) -> list[str]:
+    """Short texts out of long ones, at most one of three lines of each."""
+    lines = [line.strip() for text in texts for line in text.splitlines()[::3]]
+    short = [line for line in lines if 40 <= len(line) <= SHORT_CHARS]
+    return short[:: max(1, len(short) // _PIECES)]
 
 
 def _languages(rng: Random, count: int) -> list[str]:

@@ -160,15 +160,11 @@ def _shares(scores: Sequence[tuple[Sample, Scores]], thresholds: Thresholds) -> 
     flags: dict[int, list[bool]] = {0: [], 1: []}
     for sample, each in scores:
         flags[sample.label].append(attack_score(sample, each) > thresholds.attack(sample))
-    return {
-        key: value
-        for label, name in ((1, "attacks"), (0, "harmless"))
-        for key, value in (
-            (name, float(len(flags[label]))),
-            (f"{name} flagged", float(np.mean(flags[label] or [float("nan")]))),
-        )
-        if flags[label]
-    }
+    out: dict[str, float] = {}
+    for label, name in ((1, "attacks"), (0, "harmless")):
+        if flags[label]:
+            out |= {name: len(flags[label]), f"{name} flagged": float(np.mean(flags[label]))}
+    return out
 
 
 def _calibration(scores: Sequence[tuple[Sample, Scores]]) -> dict[str, dict[str, float]]:

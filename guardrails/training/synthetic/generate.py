@@ -158,6 +158,10 @@ class Generator:
     def clean(self, count: int) -> Iterator[Row]:
         """Documents with nothing planted, or with harmless sentences full of trigger words."""
         for _ in range(count):
+            if self._rng.random() < 0.25:
+                said = [self._say("said_to_people") for _ in range(self._rng.randint(2, 7))]
+                yield _clean(self._rng.choice((" ", "\n", "\n\n", "\n- ")).join(said)[:400])
+                continue
             harmless = self._harmless() if self._rng.random() < 0.5 else ""
             yield _clean(self._window(self._document(self._rng.random(), harmless), harmless))
 
@@ -248,7 +252,9 @@ class Generator:
         return text
 
     def _harmless(self) -> str:
-        return " ".join(self._say("benign_splice") for _ in range(self._rng.choice((1, 1, 1, 2))))
+        rules = ("benign_splice", "said_to_people", "said_to_people")
+        count = self._rng.choice((1, 1, 1, 2))
+        return " ".join(self._say(self._rng.choice(rules)) for _ in range(count))
 
     def _document(self, seed: float, payload: str) -> str:
         rng = Random(seed)
