@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from inference.backends import llama
 from inference.backends.cpu import StackChoice, choose_stacks
 from inference.backends.matrices import Bits, Dense
+from inference.backends.native import weights as native
+from inference.backends.native.library import load_kernels
+from inference.backends.native.runner import BLOCK_SIZE, NativeRunner
 from inference.backends.transformers import TransformersRunner, UnsupportedModelError
 from inference.models.card import Quantization
 from inference.models.errors import ModelUnavailableError
@@ -16,12 +19,11 @@ from inference.models.errors import ModelUnavailableError
 if TYPE_CHECKING:
     import torch
 
+    from inference.backends.native.library import Kernels
     from inference.engine.runner import Runner
     from inference.models.options import LoadOptions
 
 __all__ = ["Prepared", "is_fused", "prepare"]
-
-_BLOCK_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +65,22 @@ def prepare(
 def _fused(
     model: Any, options: LoadOptions, *, device: torch.device, context_length: int
 ) -> Prepared:
+    block_bytes = llama.token_bytes(model) * BLOCK_SIZE
+    num_blocks = min(
+        options.cache_bytes // block_bytes,
+        -(-options.max_running * context_length // BLOCK_SIZE),
+    )
+    if device.type == "cpu" and options.quantization == "auto" and native.fits(model):
+        kernels = load_kernels(options.models_dir)
+        if kernels is not None:
+            return _native(model, kernels, num_blocks=num_blocks, context_length=context_length)
     stacks, quantization = _stacks(model, options.quantization, device)
-    block_bytes = llama.token_bytes(model) * _BLOCK_SIZE
     runner = llama.LlamaRunner(
         model,
         choose_stack=stacks,
         device=device,
-        num_blocks=min(
-            options.cache_bytes // block_bytes,
-            -(-options.max_running * context_length // _BLOCK_SIZE),
-        ),
-        block_size=_BLOCK_SIZE,
+        num_blocks=num_blocks,
+        block_size=BLOCK_SIZE,
         context_length=context_length,
     )
     return Prepared(
@@ -81,6 +88,11 @@ def _fused(
         quantization=quantization,
         weight_bytes=stacks.num_bytes + model.get_input_embeddings().weight.nbytes,
     )
+
+
+def _native(model: Any, kernels: Kernels, *, num_blocks: int, context_length: int) -> Prepared:
+    runner = NativeRunner(model, kernels, num_blocks=num_blocks, context_length=context_length)
+    return Prepared(runner=runner, quantization=Quantization.INT8, weight_bytes=runner.weight_bytes)
 
 
 def _stacks(model: Any, wanted: str, device: torch.device) -> tuple[StackChoice, Quantization]:
