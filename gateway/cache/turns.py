@@ -28,19 +28,21 @@ _LOOK_EVERY_S = 0.02
 async def turn(store: Store, key: str) -> AsyncIterator[str | None]:
     """The value, as soon as it is there; or None, and then it is ours to make and to put there."""
     owner = secrets.token_hex(8)
-    while True:
-        is_ours = await store.claim(key, owner, ttl_s=_CLAIM_S)
-        value = await store.get(key)
-        if is_ours or value is not None:
-            break
-        await asyncio.sleep(_LOOK_EVERY_S)
-    renewing = asyncio.create_task(_renew(store, key, owner))
+    renewing: asyncio.Task[None] | None = None
     try:
+        while True:
+            is_ours = await store.claim(key, owner, ttl_s=_CLAIM_S)
+            value = await store.get(key)
+            if is_ours or value is not None:
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
+        if is_ours:
+            renewing = asyncio.create_task(_renew(store, key, owner))
         yield value
     finally:
-        renewing.cancel()
-        if is_ours:
-            await asyncio.shield(store.give_up(key, owner))
+        if renewing is not None:
+            renewing.cancel()
+        await asyncio.shield(store.give_up(key, owner))
 
 
 async def _renew(store: Store, key: str, owner: str) -> None:
