@@ -38,7 +38,7 @@ _MINOR = (
 
 def detector() -> RuleDetector:
     """The first tier of moderation."""
-    return RuleDetector("moderation", _RULES, view=FOLDED)
+    return RuleDetector("moderation", _RULES, view=FOLDED, timed=False)
 
 
 def _rule(category: str, name: str, pattern: str, *, score: float = 0.9) -> Rule:

@@ -19,11 +19,16 @@ __all__ = ["RuleDetector"]
 class RuleDetector:
     """Applies a rule set; its version is the digest of the rules."""
 
-    def __init__(self, name: str, rules: Iterable[Rule], *, view: View = PLAIN) -> None:
-        """Compile the rules; do it once and share the detector. They read texts in this view."""
+    def __init__(
+        self, name: str, rules: Iterable[Rule], *, view: View = PLAIN, timed: bool = True
+    ) -> None:
+        """Compile the rules; do it once and share the detector. They read texts in this view.
+
+        Rules of this package need not be `timed` one by one; see `RuleSet`.
+        """
         self.name = name
         self._view = view
-        self._rules = RuleSet(rules)
+        self._rules = RuleSet(rules, timed=timed)
         self.version = self._rules.version
         self.categories = frozenset(rule.category for rule in self._rules.rules)
         self.unbounded = tuple(rule.id for rule in self._rules.rules if not rule.bounds.streams)

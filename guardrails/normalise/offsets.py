@@ -52,6 +52,14 @@ class OffsetMap:
         self.end += chars
         self.original_end += original_chars
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether every position that can be asked for is the same in both texts."""
+        stretches = self._stretches
+        return self.end == self.original_end and (
+            not stretches or (len(stretches) == 1 and stretches[0].linear)
+        )
+
     def start_of(self, position: int) -> int:
         """Where the original of the character at this position begins."""
         if position >= self.end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 from guardrails.rules import merged
@@ -40,9 +41,13 @@ class NormalisedScan:
     def push(self, piece: str, *, last: bool, timeout_s: float) -> Sequence[Match]:
         """Take the next piece; see `guardrails.lanes.Scan`."""
         reading, back = self._reader.push(piece, last=last), self._reader.map
+        matches = self._scan.push(reading, last=last, timeout_s=timeout_s)
+        if back.is_identity:
+            self.settled = self._scan.settled
+            return matches
         mapped = [
             dataclasses.replace(match, start=back.start_of(match.start), end=back.end_of(match.end))
-            for match in self._scan.push(reading, last=last, timeout_s=timeout_s)
+            for match in matches
         ]
         self.settled = back.start_of(self._scan.settled)
         back.forget(self._scan.settled)
@@ -60,26 +65,14 @@ class Reader:
         self._begin = 0
 
     def push(self, piece: str, *, last: bool) -> str:
-        """What the arrived text reads as, up to where more text could change the reading."""
-        self._text += piece
-        text, done, view = self._text, self._begin, self._view
-        stretches, read = view.stretches, []
-        live = len(text) if last else stretches.live.start(text, done)
-        position = done
-        for low, high, end in merged(stretches.prefilter.places(text, done).values()):
-            position = max(position, low)
-            while position < high:
-                found = stretches.pattern.search(text, position, end)
-                if found is None or found.start() >= min(high, live):
-                    break
-                position = found.end()
-                if position > live:
-                    live = len(text) if last else stretches.live.start(text, position)
-                reading = stretches.readings[found.lastgroup or ""](found[0])
-                if reading is not None:
-                    read.append(self._characters(text[done : found.start()]))
-                    read.append(self._replaced(found[0], reading))
-                    done = position
+        """Take the next piece; return what became certain of the reading."""
+        text = self._text + piece
+        stretches, live = _stretches(self._view, text, self._begin, last)
+        done, read = self._begin, []
+        for start, end, reading in stretches:
+            read.append(self._characters(text[done:start]))
+            read.append(self._replaced(text[start:end], reading))
+            done = end
         read.append(self._characters(text[done:live]))
         kept = max(0, live - _LEFT_CHARS)
         self._text, self._begin = text[kept:], live - kept
@@ -110,3 +103,31 @@ class Reader:
         self.map.keep(len(rest))
         read.append(rest.lower() if self._view.lowers else rest)
         return "".join(read)
+
+
+# What reads as something else: from, to, as what.
+_Stretches = list[tuple[int, int, str]]
+
+
+@functools.lru_cache(maxsize=2)
+def _stretches(view: View, text: str, begin: int, last: bool) -> tuple[_Stretches, int]:  # noqa: FBT001 - a cache wants positions
+    """The stretches from `begin` on that read as something else, and up to where that is certain.
+
+    Several detectors of a window read the same text in the same view, one right after another.
+    """
+    stretches, found = view.stretches, []
+    live = len(text) if last else stretches.live.start(text, begin)
+    position = begin
+    for low, high, end in merged(stretches.prefilter.places(text, begin).values()):
+        position = max(position, low)
+        while position < high:
+            match = stretches.pattern.search(text, position, end)
+            if match is None or match.start() >= min(high, live):
+                break
+            position = match.end()
+            if position > live:
+                live = len(text) if last else stretches.live.start(text, position)
+            reading = stretches.readings[match.lastgroup or ""](match[0])
+            if reading is not None:
+                found.append((match.start(), position, reading))
+    return found, live

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import regex
 
-from guardrails.rules import LiveQuestion, Prefilter
+from guardrails.rules import LiveQuestion, Prefilter, Sought
 
 from . import characters
 
@@ -34,7 +34,7 @@ class Stretches:
     readings: Mapping[str, Callable[[str], str | None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class View:
     """A way to read a text: stretches first, then single characters, the odd ones one by one."""
 
@@ -60,7 +60,7 @@ def _stretches(kinds: Mapping[str, _Kind]) -> Stretches:
     return Stretches(
         pattern=regex.compile(named),
         live=LiveQuestion(patterns),
-        prefilter=Prefilter(patterns, hints=[kind.hint for kind in kinds.values()]),
+        prefilter=Prefilter([Sought(pattern=k.pattern, hint=k.hint) for k in kinds.values()]),
         readings={name: kind.read for name, kind in kinds.items()},
     )
 

@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_CHARS", "Bounds", "PatternError", "ops", "parser", "prove"]
+__all__ = ["LOOKS", "MAX_CHARS", "REPEATS", "Bounds", "PatternError", "ops", "parser", "prove"]
+
+LOOKS: Final = (ops.ASSERT, ops.ASSERT_NOT)
+REPEATS: Final = (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT)
 
 # A rule that may match more than this holds back more than a stream should ever hold.
 MAX_CHARS: Final = 16_384
@@ -62,16 +65,31 @@ def prove(pattern: str) -> Bounds:
     shortest, longest = tree.getwidth()
     if shortest < 1:
         raise PatternError("it can match nothing at all; require at least one character")
-    left, right = 0, 1
-    for operator, argument in _nodes(tree):
+    for operator, _ in _nodes(tree):
         _refuse(operator)
-        if operator in (ops.ASSERT, ops.ASSERT_NOT):
+    left, right = _looks(tree)
+    return Bounds(
+        max_chars=longest if longest <= MAX_CHARS else None, left=left, right=max(1, right)
+    )
+
+
+def _looks(tree: Any) -> tuple[int, int]:
+    """How far look-around sees to the left and right; one inside another sees farther."""
+    left = right = 0
+    for operator, argument in tree:
+        if operator in LOOKS:
             direction, body = argument
             width = body.getwidth()[1]
             if width > MAX_CHARS:
                 raise PatternError("a look-around must be bounded; write {0,n} for * and +")
-            left, right = (max(left, width), right) if direction < 0 else (left, max(right, width))
-    return Bounds(max_chars=longest if longest <= MAX_CHARS else None, left=left, right=right)
+            inner_left, inner_right = _looks(body)
+            left = max(left, inner_left + (width if direction < 0 else 0))
+            right = max(right, inner_right + (width if direction > 0 else 0))
+        else:
+            for child in _children(argument):
+                inner_left, inner_right = _looks(child)
+                left, right = max(left, inner_left), max(right, inner_right)
+    return left, right
 
 
 def _refuse(operator: Any) -> None:

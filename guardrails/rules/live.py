@@ -3,6 +3,7 @@
 `regex` answers with `partial=True`, once each pattern is made to want one more character than it
 needs: then every path that reaches the end of the text is reported, a look-ahead that runs into
 the end included, and every path that does not is final.
+That is slow; so one pass of Hyperscan over the end of the text first tells which patterns to ask.
 """
 
 from __future__ import annotations
@@ -13,43 +14,33 @@ import regex
 
 from .bounds import prove
 from .prefilter import Whether
-from .widening import begins_with, head
+from .unfinished import unfinished
+from .widening import head, outside
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["LiveQuestion"]
 
 # Wants a character and then fails: at the end of the text the path is partial, elsewhere dead.
 _ONE_MORE: Final = "\U0010ffff(?!)"
 
-# The last characters of a text, about which all patterns are asked in one search; those that
-# reach less far are asked about fewer.
-_NEAREST_CHARS: Final = 32
-_SHORT_CHARS: Final = 96
-_NUMBER_STARTS: Final = "0123456789+-("
+# A pattern that reaches farther is asked about what lies before only if its head, with which
+# every longer match begins, occurs there.
+_NEAR_CHARS: Final = 96
 
 
 class LiveQuestion:
-    """The question for a set of patterns. Groups in them must be unnamed.
-
-    Near the end of the text all patterns are asked together. A pattern that reaches farther is
-    asked by itself, and only if its head, with which every longer match begins, occurs there.
-    """
+    """The question for a set of patterns. Groups in them must be unnamed."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """Compile the questions."""
-        nearest = [each for each in patterns if prove(each).reach <= _NEAREST_CHARS]
-        others = [each for each in patterns if prove(each).reach > _NEAREST_CHARS]
-        self._near = tuple(
-            (_question(group), chars)
-            for group, chars in ((nearest, _NEAREST_CHARS), (others, _SHORT_CHARS))
-            if group
-        )
-        far = [pattern for pattern in patterns if prove(pattern).reach > _SHORT_CHARS]
-        self._far = tuple((_question([pattern]), prove(pattern).reach) for pattern in far)
-        self._far_chars = max((reach for _, reach in self._far), default=0)
-        self._heads = Whether(head(pattern, _SHORT_CHARS)[0] for pattern in far)
+        self._near = tuple(_Question(pattern) for pattern in patterns)
+        self._left = max((prove(pattern).left for pattern in patterns), default=0)
+        self._unfinished = Whether(unfinished(pattern) for pattern in patterns)
+        self._far = tuple(question for question in self._near if question.reach > _NEAR_CHARS)
+        self._far_chars = max((question.reach for question in self._far), default=0)
+        self._heads = Whether(head(each.pattern, _NEAR_CHARS)[0] for each in self._far)
 
     def start(self, text: str, begin: int, *, timeout_s: float | None = None) -> int:
         """The first place from `begin` on that is not final yet; the text's length if all is.
@@ -58,27 +49,46 @@ class LiveQuestion:
             TimeoutError: if it took longer than `timeout_s`.
         """
         live = end = len(text)
-        for question, chars in self._near:
-            live = min(live, _first(question, text, max(begin, end - chars), timeout_s))
-        if begin < end - _SHORT_CHARS:
+        near = max(begin, end - _NEAR_CHARS)
+        for index in self._unfinished.possible(text[max(0, near - self._left) :]):
+            question = self._near[index]
+            first = question.first(text, max(near, end - question.reach))
+            live = min(live, question.start(text, first, timeout_s))
+        if begin < near:
             for index in self._heads.possible(text[max(begin, end - self._far_chars) :]):
-                question, reach = self._far[index]
-                live = min(live, _first(question, text, max(begin, end - reach), timeout_s))
+                question = self._far[index]
+                first = question.first(text, max(begin, end - question.reach))
+                if first < near:
+                    live = min(live, question.start(text, first, timeout_s))
         return live
 
 
-def _first(question: regex.Pattern[str], text: str, begin: int, timeout_s: float | None) -> int:
-    found = question.search(text, begin, partial=True, timeout=timeout_s)
-    return len(text) if found is None else found.start()
+class _Question:
+    """One pattern, compiled when it is first asked."""
 
+    __slots__ = ("_last_outside", "_right", "_search", "pattern", "reach")
 
-def _question(patterns: Sequence[str]) -> regex.Pattern[str]:
-    """One search for all; those that begin with a digit or its like are tried only there."""
-    numbers = [pattern for pattern in patterns if begins_with(pattern, _NUMBER_STARTS)]
-    others = [pattern for pattern in patterns if pattern not in numbers]
-    gated = [f"(?=[{regex.escape(_NUMBER_STARTS)}])(?:{_either(numbers)})"] if numbers else []
-    return regex.compile(f"(?:{_either([*gated, *others])}){_ONE_MORE}")
+    def __init__(self, pattern: str) -> None:
+        bounds, stranger = prove(pattern), outside(pattern)
+        self.pattern = pattern
+        self.reach = bounds.reach
+        self._right = bounds.right
+        self._last_outside = regex.compile(f"(?r){stranger}").search if stranger else None
+        self._search: Callable[..., regex.Match[str] | None] | None = None
 
+    def first(self, text: str, begin: int) -> int:
+        """From where on a match that reaches the end of the text may begin.
 
-def _either(patterns: Sequence[str]) -> str:
-    return "|".join(f"(?:{pattern})" for pattern in patterns)
+        After the last character that no match contains, unless a look-ahead may see it.
+        """
+        if self._last_outside is None:
+            return begin
+        found = self._last_outside(text, begin, max(begin, len(text) - self._right))
+        return begin if found is None else found.end()
+
+    def start(self, text: str, begin: int, timeout_s: float | None) -> int:
+        """The first place from `begin` on where a match could still begin or extend."""
+        if self._search is None:
+            self._search = regex.compile(f"(?:{self.pattern}){_ONE_MORE}").search
+        found = self._search(text, begin, partial=True, timeout=timeout_s)
+        return len(text) if found is None else found.start()

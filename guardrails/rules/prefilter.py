@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Final
 import hyperscan
 
 from .bounds import prove
-from .widening import head, widened
+from .digits import Digits
+from .widening import head, least_digits, widened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Places", "Prefilter", "Whether", "merged"]
+    from .bounds import Bounds
+
+__all__ = ["Beside", "Places", "Prefilter", "Sought", "Whether", "merged"]
 
 # Stretches of a text, in order, in which a match may begin: first character, one past the last,
 # and one past the last character that can matter to such a match.
@@ -22,6 +25,11 @@ Places = list[tuple[int, int, int]]
 # A pattern that reaches at most this far is looked for as a whole.
 _NEAR_CHARS: Final = 96
 
+# So many digits make a number worth a second look: a year has them, most words of prose do not.
+NUMBER_DIGITS: Final = 4
+
+# Bytes of a character.
+_MAX_BYTES: Final = 4
 # Bytes that begin no character.
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
@@ -43,48 +51,108 @@ class Prefilter:
     """Says where patterns may match. Not for use from several threads at once.
 
     A pattern that reaches far is looked for by its head or by a hint: a pattern that every match
-    begins with.
+    begins with. A pattern that counts only beside certain words is looked for after those words.
+    Patterns that need several digits are looked for only in the neighbourhood of digits.
     """
 
-    def __init__(self, patterns: Sequence[str], *, hints: Sequence[str | None] = ()) -> None:
+    def __init__(self, sought: Sequence[Sought]) -> None:
         """Compile; patterns with the same expression share one."""
-        self._left = max((prove(pattern).left for pattern in patterns), default=0)
-        sharing: dict[bytes, list[tuple[int, _Clue]]] = {}
-        for index, pattern in enumerate(patterns):
-            clue = _clue(pattern, hints[index] if hints else None)
-            sharing.setdefault(clue.expression, []).append((index, clue))
-        self._scanner = _Scanner(sharing, flags=0)
-        self._sharers = tuple(sharing.values())
+        self._left = max((one.left for one in sought), default=0)
+        clues = [one.clue() for one in sought]
+        numbers = {at for at, one in enumerate(sought) if one.is_number}
+        self._anywhere = _Search({at: clues[at] for at in range(len(clues)) if at not in numbers})
+        self._near_digits = _Search({at: clues[at] for at in numbers})
+        bounds = [sought[at].bounds for at in numbers]
+        self._digits = Digits(
+            count=NUMBER_DIGITS,
+            within=max((each.max_chars or 0 for each in bounds), default=0),
+            margin=_MAX_BYTES * max((max(each.left, each.right) for each in bounds), default=0),
+        )
 
     def places(self, text: str, begin: int) -> dict[int, Places]:
         """Where, from `begin` on, a match of each pattern by number may begin."""
         base = max(0, begin - self._left)
         data = text[base:].encode("utf-8", "surrogatepass")
-        everywhere = [(begin, len(text), len(text))]
-        places = {
-            index: everywhere
-            for number in self._scanner.always
-            for index, _ in self._sharers[number]
-        }
-        for number, hits in self._scanner.hits(data).items():
-            ends = hits if len(data) == len(text) - base else _characters(data, hits)
-            for index, clue in self._sharers[number]:
-                places[index] = clue.places(ends, base=base, begin=begin)
+        is_ascii = len(data) == len(text) - base
+        places = {}
+        for search, near in ((self._anywhere, None), (self._near_digits, self._digits)):
+            if not search.clues:
+                continue
+            for index, clue, ends in search.hits(data, near=near):
+                chars = ends if is_ascii else _characters(data, ends)
+                places[index] = clue.places(chars, base=base, begin=begin)
+            for index in search.always:
+                places[index] = [(begin, len(text), len(text))]
         return dict(sorted(places.items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """A pattern to look for, and what is known about it."""
+
+    pattern: str
+    hint: str | None = None
+    beside: Beside | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """How far a match reaches."""
+        return prove(self.pattern)
+
+    @property
+    def left(self) -> int:
+        """How many characters before a match matter to finding it."""
+        return self.bounds.left if self.beside is None else self.beside.left
+
+    @property
+    def is_number(self) -> bool:
+        """Whether every match is near and has several digits and no character outside ASCII."""
+        is_plain = self.hint is None and self.beside is None
+        near = self.bounds.reach <= _NEAR_CHARS
+        return is_plain and near and least_digits(self.pattern) >= NUMBER_DIGITS
+
+    def clue(self) -> _Clue:
+        """What to look for."""
+        bounds = self.bounds
+        if self.beside is not None:
+            expression = widened(self.beside.words)
+            return _Clue(expression=expression, after=self.beside.chars, beyond=bounds.reach)
+        if self.hint is not None:
+            before = prove(self.hint).reach
+            return _Clue(expression=widened(self.hint), before=before, beyond=bounds.reach)
+        expression, width = head(self.pattern, _NEAR_CHARS)
+        if bounds.reach <= _NEAR_CHARS or not width:
+            expression, width = widened(self.pattern), bounds.reach
+            return _Clue(expression=expression, before=width, beyond=bounds.right)
+        return _Clue(expression=expression, before=width, beyond=bounds.reach)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Words, as a pattern, of which one must end at most so many characters before a match."""
+
+    words: str
+    chars: int
+
+    @property
+    def left(self) -> int:
+        """How many characters before a match matter to finding it."""
+        return self.chars + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Clue:
-    """What to look for, how far before its end a match may begin, and how far after it may go."""
+    """What to look for, how far before and after its end a match may begin, how far it may go."""
 
     expression: bytes
-    before: int
+    before: int = 0
+    after: int = 0
     beyond: int
 
     def places(self, ends: Iterable[int], *, base: int, begin: int) -> Places:
         places: Places = []
         for end in ends:
-            low, high = max(begin, base + end - self.before), base + end
+            low, high = max(begin, base + end - self.before), base + end + self.after
             if places and low <= places[-1][1]:
                 places[-1] = places[-1][0], high, high + self.beyond
             elif high > begin:
@@ -92,14 +160,33 @@ class _Clue:
         return places
 
 
-def _clue(pattern: str, hint: str | None) -> _Clue:
-    bounds = prove(pattern)
-    if hint is not None:
-        return _Clue(expression=widened(hint), before=prove(hint).reach, beyond=bounds.reach)
-    expression, width = head(pattern, _NEAR_CHARS)
-    if bounds.reach <= _NEAR_CHARS or not width:
-        return _Clue(expression=widened(pattern), before=bounds.reach, beyond=bounds.right)
-    return _Clue(expression=expression, before=width, beyond=bounds.reach)
+class _Search:
+    """Clues in one database."""
+
+    def __init__(self, clues: Mapping[int, _Clue]) -> None:
+        self.clues = clues
+        sharing: dict[bytes, list[tuple[int, _Clue]]] = {}
+        for index, clue in clues.items():
+            sharing.setdefault(clue.expression, []).append((index, clue))
+        self._sharers = tuple(sharing.values())
+        self._scanner = _Scanner(sharing, flags=0)
+        self.always = tuple(
+            index for number in self._scanner.always for index, _ in self._sharers[number]
+        )
+
+    def hits(self, data: bytes, *, near: Digits | None) -> Iterator[tuple[int, _Clue, list[int]]]:
+        """The clues that occur in the bytes, by number, and where they end."""
+        if near is None:
+            found = self._scanner.hits(data)
+        else:
+            neighbourhood = near.neighbourhood(data)
+            found = {
+                number: neighbourhood.back(ends)
+                for number, ends in self._scanner.hits(neighbourhood.data).items()
+            }
+        for number, ends in found.items():
+            for index, clue in self._sharers[number]:
+                yield index, clue, ends
 
 
 def merged(places: Iterable[Places]) -> Places:

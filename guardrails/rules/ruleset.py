@@ -9,6 +9,7 @@ What makes that exact is `LiveQuestion`; what makes it fast is
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import TYPE_CHECKING
 
 import regex
@@ -28,14 +29,16 @@ __all__ = ["RuleScan", "RuleSet"]
 class RuleSet:
     """Compiled rules; immutable and shared by every scan."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        """Compile; costs milliseconds a rule, so do it once."""
+    def __init__(self, rules: Iterable[Rule], *, timed: bool = True) -> None:
+        """Compile; costs milliseconds a rule, so do it once.
+
+        With `timed`, a search that takes too long is broken off. That costs two microseconds a
+        search; rules that are known to search fast only have their sum watched.
+        """
         self.rules = tuple(rules)
         self._compiled = tuple(_CompiledRule(rule) for rule in self.rules)
-        self._prefilter = Prefilter(
-            [rule.pattern for rule in self.rules],
-            hints=[rule.hint for rule in self.rules],
-        )
+        self.timed = timed
+        self._prefilter = Prefilter([rule.sought for rule in self.rules])
         self._live = LiveQuestion([_anonymous(rule.pattern) for rule in self.rules])
         self.left_chars = max((rule.left_chars for rule in self.rules), default=0)
         self.version = _version(self.rules)
@@ -49,7 +52,7 @@ class RuleSet:
         for index, places in self._prefilter.places(text, begin).items():
             yield index, self._compiled[index], places
 
-    def live_start(self, text: str, begin: int, *, timeout_s: float) -> int:
+    def live_start(self, text: str, begin: int, *, timeout_s: float | None) -> int:
         """The first place from `begin` on where a rule could still match or extend."""
         return self._live.start(text, begin, timeout_s=timeout_s)
 
@@ -77,16 +80,22 @@ class RuleScan:
         """
         self._text += piece
         text, start = self._text, self.settled - self._base
-        live = len(text) if last else self._rules.live_start(text, start, timeout_s=timeout_s)
+        deadline_s, search_s = (
+            time.monotonic() + timeout_s,
+            timeout_s if self._rules.timed else None,
+        )
+        live = len(text) if last else self._rules.live_start(text, start, timeout_s=search_s)
         found: list[Match] = []
         for index, rule, places in self._rules.places(text, start):
             position = self._floors[index] - self._base
-            for candidate in rule.candidates(text, position, places, timeout_s=timeout_s):
+            for candidate in rule.candidates(text, position, places, timeout_s=search_s):
                 if candidate.start() >= live:
                     break
                 self._floors[index] = self._base + candidate.end()
-                if rule.accepts(candidate):
-                    found.append(rule.match(candidate, self._base))
+                if rule.accepts(candidate) and (score := rule.score(candidate)):
+                    found.append(rule.match(candidate, self._base, score))
+            if time.monotonic() > deadline_s:
+                raise TimeoutError
         self.settled = self._base + live
         self._forget(live - self._rules.left_chars)
         return found
@@ -109,7 +118,7 @@ class _CompiledRule:
         self._context = rule.context.compile() if rule.context else None
 
     def candidates(
-        self, text: str, position: int, places: Places, *, timeout_s: float
+        self, text: str, position: int, places: Places, *, timeout_s: float | None
     ) -> Iterator[regex.Match[str]]:
         """The candidates that begin in these places and at or after the position, in order."""
         for low, high, end in places:
@@ -124,25 +133,27 @@ class _CompiledRule:
     def accepts(self, candidate: regex.Match[str]) -> bool:
         return self._accept is None or self._accept(candidate[self._value])
 
-    def match(self, candidate: regex.Match[str], base: int) -> Match:
+    def match(self, candidate: regex.Match[str], base: int, score: float) -> Match:
         begin, end = candidate.span(self._value)
         return Match(
             start=base + begin,
             end=base + end,
             category=self._rule.category,
             rule_id=self._rule.id,
-            score=self._score(candidate),
+            score=score,
         )
 
-    def _score(self, candidate: regex.Match[str]) -> float:
+    def score(self, candidate: regex.Match[str]) -> float:
         """The strongest of the signals: the pattern itself, words before it, a line to itself."""
         rule, text, begin = self._rule, candidate.string, candidate.start()
         score = rule.score
         if rule.alone is not None and _is_alone(text, *candidate.span()):
             score = max(score, rule.alone)
         if rule.context is not None and self._context is not None:
-            near = self._context.search(text, max(0, begin - rule.context.chars), begin)
-            score = score if near is None else max(score, rule.context.score)
+            first = max(0, begin - rule.context.chars - 1)
+            near = text[first:begin].lower()
+            if self._context.search(near, min(1, first)):
+                score = max(score, rule.context.score)
         return score
 
 

@@ -9,27 +9,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .bounds import MAX_CHARS, ops, parser
+from .bounds import LOOKS, MAX_CHARS, REPEATS, ops, parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["begins_with", "head", "widened"]
+__all__ = [
+    "edge",
+    "folds",
+    "head",
+    "is_one_character",
+    "least_digits",
+    "node",
+    "nodes",
+    "outside",
+    "repeat",
+    "sequence",
+    "widened",
+]
 
 _IGNORECASE: Final = 2
-_MAX_COUNTED: Final = 20
-_MAX_COUNTED_GROUP: Final = 3
-_LOOKS: Final = (ops.ASSERT, ops.ASSERT_NOT)
-_REPEATS: Final = (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT)
+_MAX_COUNTED: Final = 64
+_MAX_COUNTED_GROUP: Final = 12
+_DIGITS: Final = frozenset(range(ord("0"), ord("9") + 1))
 # ASCII letters that a letter outside ASCII equals when case is ignored.
 _FOREIGN_CASE: Final = frozenset("sSkKiI")
 
 
 def widened(pattern: str) -> bytes:
     """An expression over UTF-8 bytes that matches at least wherever the pattern does."""
+    tree, fold = nodes(pattern)
+    return sequence(tree, fold=fold, first=True, last=True).encode()
+
+
+def nodes(pattern: str) -> tuple[list[tuple[Any, Any]], bool]:
+    """The nodes of a pattern, and whether it ignores case as a whole."""
     tree = parser.parse(pattern)
-    fold = bool(tree.state.flags & _IGNORECASE)
-    return _sequence(tree, fold=fold, first=True, last=True).encode()
+    return list(tree), bool(tree.state.flags & _IGNORECASE)
 
 
 def head(pattern: str, max_chars: int) -> tuple[bytes, int]:
@@ -38,120 +54,156 @@ def head(pattern: str, max_chars: int) -> tuple[bytes, int]:
     Nothing if the pattern begins with something wider than `max_chars`.
     """
     tree = parser.parse(pattern)
-    nodes: list[tuple[Any, Any]] = []
+    found: list[tuple[Any, Any]] = []
     for operator, argument in tree:
-        nodes.append((operator, argument))
-        if _width(tree, nodes) > max_chars:
-            nodes.pop()
-            if operator in _REPEATS and argument[0]:
-                nodes.append((operator, (argument[0], argument[0], argument[2])))
-                if _width(tree, nodes) > max_chars:
-                    nodes.pop()
+        found.append((operator, argument))
+        if _width(tree, found) > max_chars:
+            found.pop()
+            if operator in REPEATS and argument[0]:
+                found.append((operator, (argument[0], argument[0], argument[2])))
+                if _width(tree, found) > max_chars:
+                    found.pop()
             break
     fold = bool(tree.state.flags & _IGNORECASE)
-    return _sequence(nodes, fold=fold, first=True).encode(), _width(tree, nodes)
+    return sequence(found, fold=fold, first=True).encode(), _width(tree, found)
 
 
-def begins_with(pattern: str, characters: str) -> bool:
-    """Whether every match begins with one of these ASCII characters."""
-    tree = parser.parse(pattern)
-    first, foreign, empty = _first(tree, fold=bool(tree.state.flags & _IGNORECASE))
-    return not foreign and not empty and first <= frozenset(map(ord, characters))
+def least_digits(pattern: str) -> int:
+    """How many ASCII digits every match has at least; none if it may hold others than ASCII."""
+    tree, fold = nodes(pattern)
+    _, foreign = _alphabet(tree, fold=fold)
+    return 0 if foreign else _digits(tree)
 
 
-def _first(tree: Iterable[tuple[Any, Any]], *, fold: bool) -> tuple[frozenset[int], bool, bool]:
-    """The ASCII characters a sequence can begin with, whether others can, whether nothing can."""
-    members: frozenset[int] = frozenset()
-    foreign = False
-    for operator, argument in tree:
-        found, beyond, empty = _first_of_node(operator, argument, fold=fold)
-        members, foreign = members | found, foreign or beyond
-        if not empty:
-            return members, foreign, False
-    return members, foreign, True
+def _digits(tree: Iterable[tuple[Any, Any]]) -> int:
+    return sum(_digits_of_node(operator, argument) for operator, argument in tree)
 
 
-def _first_of_node(
-    operator: Any, argument: Any, *, fold: bool
-) -> tuple[frozenset[int], bool, bool]:
-    if operator in _LOOKS:
-        return frozenset(), False, True
+def _digits_of_node(operator: Any, argument: Any) -> int:
+    if operator in LOOKS:
+        return 0
     if operator is ops.SUBPATTERN:
-        return _first(argument[3], fold=fold or bool(argument[1] & _IGNORECASE))
+        return _digits(argument[3])
     if operator is ops.BRANCH:
-        each = [_first(branch, fold=fold) for branch in argument[1]]
-        members = frozenset().union(*(one[0] for one in each))
-        return members, any(one[1] for one in each), any(one[2] for one in each)
-    if operator in _REPEATS:
-        members, foreign, empty = _first(argument[2], fold=fold)
-        return members, foreign, empty or argument[0] == 0
-    return (*_class(operator, argument, fold=fold), False)
+        return min(map(_digits, argument[1]))
+    if operator in REPEATS:
+        return int(argument[0]) * _digits(argument[2])
+    characters, _ = _class(operator, argument, fold=False)
+    return int(characters <= _DIGITS)
 
 
-def _width(tree: Any, nodes: list[tuple[Any, Any]]) -> int:
-    longest: int = parser.SubPattern(tree.state, nodes).getwidth()[1]
+def outside(pattern: str) -> str | None:
+    """A class of the characters that no match contains; None if there are none."""
+    tree, fold = nodes(pattern)
+    members, foreign = _alphabet(tree, fold=fold)
+    others = _ranges(frozenset(range(128)) - members)
+    if not others and foreign:
+        return None
+    return f"[{others}]" if foreign else f"[{others}\\x80-\\U0010ffff]"
+
+
+def _alphabet(tree: Iterable[tuple[Any, Any]], *, fold: bool) -> tuple[frozenset[int], bool]:
+    """The ASCII characters that a match of a sequence may contain, and whether others can."""
+    members, foreign = frozenset[int](), False
+    for operator, argument in tree:
+        if operator in LOOKS:
+            continue
+        if operator is ops.SUBPATTERN:
+            parts = [_alphabet(argument[3], fold=folds(argument, fold=fold))]
+        elif operator is ops.BRANCH:
+            parts = [_alphabet(branch, fold=fold) for branch in argument[1]]
+        elif operator in REPEATS:
+            parts = [_alphabet(argument[2], fold=fold)]
+        else:
+            parts = [_class(operator, argument, fold=fold)]
+        for found, beyond in parts:
+            members, foreign = members | found, foreign or beyond
+    return members, foreign
+
+
+def _width(tree: Any, row: list[tuple[Any, Any]]) -> int:
+    longest: int = parser.SubPattern(tree.state, row).getwidth()[1]
     return min(longest, MAX_CHARS)
 
 
-def _sequence(
+def sequence(
     tree: Iterable[tuple[Any, Any]], *, fold: bool, first: bool = False, last: bool = False
 ) -> str:
     """Widen nodes in a row; `first` and `last` say that nothing stands before or after them."""
-    nodes = list(tree)
-    begin = next((at for at, node in enumerate(nodes) if node[0] not in _LOOKS), len(nodes))
-    end = next((at for at in range(len(nodes), 0, -1) if nodes[at - 1][0] not in _LOOKS), 0)
-    before = _edge(nodes[:begin][-1:], fold=fold) if first else ""
-    after = _edge(nodes[end:][:1], fold=fold) if last and end else ""
+    row = list(tree)
+    begin = next((at for at, each in enumerate(row) if each[0] not in LOOKS), len(row))
+    end = next((at for at in range(len(row), 0, -1) if row[at - 1][0] not in LOOKS), 0)
+    before = edge(row[:begin][-1:], -1, fold=fold) if first else ""
+    after = edge(row[end:][:1], 1, fold=fold) if last and end else ""
     core = [
-        _node(
-            *node,
+        node(
+            *each,
             fold=fold,
             first=first and not before and at == begin,
             last=last and not after and at == end - 1,
         )
-        for at, node in enumerate(nodes[begin:end], begin)
+        for at, each in enumerate(row[begin:end], begin)
     ]
     return before + "".join(core) + after
 
 
-def _edge(looks: list[tuple[Any, Any]], *, fold: bool) -> str:
-    """A look-around at the edge of the pattern as text that must be there."""
+def edge(looks: list[tuple[Any, Any]], side: int, *, fold: bool) -> str:
+    """A look-around at the edge of the pattern as text that must be there.
+
+    That is one that looks to the left (-1) before its beginning, or to the right (1) after its end.
+    """
     for operator, (direction, body) in looks:
+        if direction != side:
+            return ""
         if operator is ops.ASSERT:
-            return f"(?:{_sequence(body, fold=fold)})"
-        if len(body) == 1 and _is_class(body[0][0]):
+            return f"(?:{sequence(body, fold=fold)})"
+        if is_one_character(body):
             characters, _ = _class(*body[0], fold=fold)
             others = _class_text(frozenset(range(128)) - characters, foreign=True)
             return f"(?:^|{others})" if direction < 0 else f"(?:{others}|\\z)"
     return ""
 
 
-def _node(operator: Any, argument: Any, *, fold: bool, first: bool, last: bool) -> str:
-    if operator in _LOOKS:
+def node(
+    operator: Any, argument: Any, *, fold: bool, first: bool = False, last: bool = False
+) -> str:
+    """Widen one node."""
+    if operator in LOOKS:
         return ""
     if operator is ops.SUBPATTERN:
-        _, added, removed, body = argument
-        inner = bool((fold or added & _IGNORECASE) and not removed & _IGNORECASE)
-        return f"(?:{_sequence(body, fold=inner, first=first, last=last)})"
+        inner = folds(argument, fold=fold)
+        return f"(?:{sequence(argument[3], fold=inner, first=first, last=last)})"
     if operator is ops.BRANCH:
-        branches = (_sequence(each, fold=fold, first=first, last=last) for each in argument[1])
+        branches = (sequence(each, fold=fold, first=first, last=last) for each in argument[1])
         return f"(?:{'|'.join(branches)})"
-    if operator in _REPEATS:
-        return _repeat(*argument, fold=fold)
+    if operator in REPEATS:
+        return repeat(*argument, fold=fold)
     characters, foreign = _class(operator, argument, fold=fold)
     return _class_text(characters, foreign=foreign) + ("+" if foreign else "")
 
 
-def _repeat(least: int, most: int, body: Any, *, fold: bool) -> str:
-    if len(body) == 1 and _is_class(body[0][0]):
+def folds(group: Any, *, fold: bool) -> bool:
+    """Whether case is ignored inside a group that stands where it is or is not."""
+    _, added, removed, _ = group
+    return bool((fold or added & _IGNORECASE) and not removed & _IGNORECASE)
+
+
+def repeat(least: int, most: int, body: Any, *, fold: bool) -> str:
+    """Widen a repeated node; a long count becomes any number."""
+    if is_one_character(body):
         characters, foreign = _class(*body[0], fold=fold)
         item, counted = _class_text(characters, foreign=foreign), _MAX_COUNTED
         unlimited = foreign or most > counted
     else:
-        item, counted = f"(?:{_sequence(body, fold=fold)})", _MAX_COUNTED_GROUP
+        item, counted = f"(?:{sequence(body, fold=fold)})", _MAX_COUNTED_GROUP
         unlimited = most > counted
     least = min(least, counted)
     return f"{item}{{{least},}}" if unlimited else f"{item}{{{least},{most}}}"
+
+
+def is_one_character(body: Any) -> bool:
+    """Whether a sequence is a single character or class."""
+    return len(body) == 1 and _is_class(body[0][0])
 
 
 def _is_class(operator: Any) -> bool:
@@ -205,5 +257,19 @@ def _members(kind: Any, value: Any) -> tuple[set[int], bool]:
 
 
 def _class_text(characters: frozenset[int], *, foreign: bool) -> str:
-    ranges = "".join(f"\\x{code:02x}" for code in sorted(characters))
-    return f"[{ranges}" + ("\\x80-\\xff]" if foreign else "]")
+    codes = characters | frozenset(range(0x80, 0x100)) if foreign else characters
+    return f"[{_ranges(codes)}]"
+
+
+def _ranges(codes: frozenset[int]) -> str:
+    begins = sorted(code for code in codes if code - 1 not in codes)
+    ends = sorted(code for code in codes if code + 1 not in codes)
+    return "".join(map(_range, begins, ends))
+
+
+def _range(begin: int, end: int) -> str:
+    return _code(begin) if begin == end else f"{_code(begin)}-{_code(end)}"
+
+
+def _code(code: int) -> str:
+    return chr(code) if code < 128 and chr(code).isalnum() else f"\\x{code:02x}"

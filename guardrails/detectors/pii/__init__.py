@@ -26,4 +26,5 @@ def detector() -> RuleDetector:
     return RuleDetector(
         "pii",
         [*contact.RULES, *money.RULES, *identity.RULES, *network.RULES, *person.RULES],
+        timed=False,
     )

@@ -22,6 +22,8 @@ __all__ = ["RULES"]
 _BEFORE: Final = r"(?<![0-9] )(?<![0-9][.,])(?<![\w/-])"
 _AFTER: Final = r"(?![\w/-])(?!\.[0-9])(?! [0-9]{3,4}(?![0-9]))"
 
+_TWIN: Final = "[0-9LMNPQRSTUVlmnpqrstuv]"
+
 _WEAK: Final = 0.3
 _FAIR: Final = 0.55
 _STRONG: Final = 0.85
@@ -92,7 +94,7 @@ _NUMBERS: Final = (
     _n("in_gstin", _TAX, "[0-9]{2}[A-Z]{5}[0-9]{4}[A-Z][0-9A-Z]Z[0-9A-Z]", "in_.gstin", "gst", _STRONG),
     _n("in_pan", _TAX, "[A-Za-z]{5}[0-9]{4}[A-Za-z]", "in_.pan", "pan|permanent account", _FAIR),
     _n("is_kennitala", _ID, "[0-9]{6}-?[0-9]{4}", "is_.kennitala", "kennitala|kt"),
-    _n("it_codicefiscale", _ID, "[A-Za-z]{6}[0-9LMNPQRSTUVlmnpqrstuv]{2}[A-Za-z][0-9LMNPQRSTUVlmnpqrstuv]{2}[A-Za-z][0-9LMNPQRSTUVlmnpqrstuv]{3}[A-Za-z]", "it.codicefiscale", "codice fiscale", _STRONG),
+    _n("it_codicefiscale", _ID, "[A-Za-z]{6}[0-9]{2}[A-Za-z][0-9]{2}[A-Za-z][0-9]{3}[A-Za-z]", "it.codicefiscale", "codice fiscale", _STRONG),
     _n("it_iva", _TAX, "[0-9]{11}", "it.iva", "iva|partita"),
     _n("kr_rrn", _ID, "[0-9]{6}-?[1-8][0-9]{6}", "kr.rrn", "주민|resident registration|rrn", _FAIR),
     _n("kr_brn", _TAX, "[0-9]{3}-[0-9]{2}-[0-9]{5}", "kr.brn", "사업자|business registration", _FAIR),
@@ -224,7 +226,7 @@ def _paper_rule(paper: _Paper) -> Rule:
         id=f"pii.{paper.id}",
         category=paper.category,
         pattern=rf"{_BEFORE}{_group(paper.form)}{_AFTER}",
-        score=0.1,
+        score=0,
         context=Context(words=paper.words, score=0.8, chars=40),
     )
 
@@ -248,7 +250,7 @@ RULES: Final = (
         category="US_SSN",
         pattern=r"(?<![\w.-])[0-9]{3}[ .]?[0-9]{2}[ .]?[0-9]{4}(?![\w-])(?!\.[0-9])",
         accept=_is_ssn,
-        score=0.2,
+        score=0,
         context=Context(words=("ssn", "social security"), score=0.85),
     ),
     Rule(
@@ -267,6 +269,17 @@ RULES: Final = (
         pattern=rf"{_BEFORE}[0-3][0-9][01][0-9]{{3}}[-+A-FU-Y][0-9]{{3}}[0-9A-FHJ-NPR-Y]{_AFTER}",
         accept=_is_hetu,
         score=_STRONG,
+    ),
+    Rule(
+        id="pii.it_codicefiscale.twin",
+        category=_ID,
+        # Persons whose codes would be equal have letters for some of the digits.
+        pattern=(
+            rf"{_BEFORE}[A-Za-z]{{6}}{_TWIN}{{2}}[A-Za-z]{_TWIN}{{2}}[A-Za-z]{_TWIN}{{3}}[A-Za-z]{_AFTER}"
+        ),
+        accept=_checked_by("it.codicefiscale"),
+        score=0,
+        context=Context(words=("codice fiscale", "c.f.", "cod. fisc"), score=_NAMED),
     ),
     Rule(
         id="pii.es_nif",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Final
 
-from stdnum import bitcoin, iban, luhn
+from stdnum import bitcoin, luhn, numdb
+from stdnum.iso7064 import mod_97_10
 from stdnum.us import rtn
 
 from guardrails.rules import Context, Rule
@@ -19,8 +22,15 @@ _IBAN_LENGTHS: Final = {
     27: "BI|DJ|FR|GR|IT|MC|MR|SM", 28: "AL|AZ|BY|CY|DO|GT|HU|LB|NI|PL|SV",
     29: "BR|EG|PS|QA|UA", 30: "JO|KW|MU|YE", 31: "MT|SC", 32: "LC", 33: "RU",
 }  # fmt: skip
+
+
+def _either_case(codes: str) -> str:
+    """`DE` as `[Dd][Ee]`: searched three times as fast as with the case ignored."""
+    return re.sub("[A-Z]", lambda letter: f"[{letter[0]}{letter[0].lower()}]", codes)
+
+
 _IBAN: Final = "|".join(
-    f"(?i:{countries})[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{{length - 4}}}"
+    f"(?:{_either_case(countries)})[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{{length - 4}}}"
     for length, countries in _IBAN_LENGTHS.items()
 )
 _TAPROOT_CHARS: Final = 62
@@ -47,7 +57,18 @@ def _is_card(text: str) -> bool:
 
 
 def _is_iban(text: str) -> bool:
-    return iban.is_valid(text, check_country=False)
+    number = "".join(filter(str.isalnum, text)).upper()
+    country, rest = number[:2], number[4:]
+    return bool(_account_form(country).fullmatch(rest)) and mod_97_10.is_valid(rest + number[:4])
+
+
+@functools.cache
+def _account_form(country: str) -> re.Pattern[str]:
+    """What follows the check digits, by the registry: `8!n10!n` is eight digits and ten."""
+    [(_, facts), *_] = numdb.get("iban").info(country)
+    parts = re.findall(r"([0-9]+)!([nac])", facts["bban"])
+    kinds = {"n": "[0-9]", "a": "[A-Z]", "c": "[0-9A-Z]"}
+    return re.compile("".join(f"{kinds[kind]}{{{count}}}" for count, kind in parts))
 
 
 def _is_bitcoin(text: str) -> bool:
@@ -101,7 +122,7 @@ RULES: Final = (
         id="pii.account_number",
         category="BANK_ACCOUNT",
         pattern=r"(?<![\w.-])[0-9]{6,17}(?![\w-])(?!\.[0-9])",
-        score=0.05,
+        score=0,
         context=Context(
             words=(
                 "account number", "account no", "acct", "bank account", "kontonummer",

@@ -43,13 +43,16 @@ _INTRODUCTION: Final = (
 )
 _TITLE: Final = "(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme|Monsieur|Madame|Sr|Sra|Señor|Señora|Sig)"
 _WORD: Final = r"(?:[A-ZÀ-ÖØ-Þ]|[0-9]{1,3}[a-z])[\w'.-]{0,24}"
+_ENGLISH_ADDRESS: Final = (
+    rf"(?<![\w.,-])[0-9]{{1,5}}[A-Za-z]?,? (?:[NSEW]\.? )?{_WORD}(?: {_WORD}){{0,3}} (?:{_STREET})"
+)
 
 RULES: Final = (
     Rule(
         id="pii.date_of_birth",
         category="DATE_OF_BIRTH",
         pattern=rf"(?<![\w./-]){_DATE}(?![\w/-])(?!\.[0-9])",
-        score=0.1,
+        score=0,
         context=Context(words=_BORN, score=0.85, chars=32),
     ),
     Rule(
@@ -69,10 +72,10 @@ RULES: Final = (
     Rule(
         id="pii.address.english",
         category="STREET_ADDRESS",
-        hint=r"(?<![\w.,-])[0-9]{1,5}[A-Za-z]?,? (?:[A-Z\x80-\U0010ffff]|[0-9]{1,3}[a-z])",
+        hint=_ENGLISH_ADDRESS,
         pattern=(
-            rf"(?<![\w.,-])[0-9]{{1,5}}[A-Za-z]?,? (?:[NSEW]\.? )?{_WORD}(?: {_WORD}){{0,3}} (?:{_STREET})"
-            r"(?!\w)\.?(?:,? (?:Apt|Suite|Ste|Unit|Flat|Floor|#)\.? ?[0-9A-Za-z-]{1,6}(?!\w))?"
+            rf"{_ENGLISH_ADDRESS}(?!\w)"
+            r"\.?(?:,? (?:Apt|Suite|Ste|Unit|Flat|Floor|#)\.? ?[0-9A-Za-z-]{1,6}(?!\w))?"
         ),
         score=0.7,
     ),

@@ -11,16 +11,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrails.detectors import RuleDetector, builtin
-from guardrails.rules import Prefilter
+from guardrails.rules import Digits, LiveQuestion, Prefilter
 
 RULES = [rule for each in builtin() if isinstance(each, RuleDetector) for rule in each.rules]
 EDGES = ["", " ", "\n", "x", "9", ".", "-", "é", "中", "_", "("]
+
+
+def wanted(rule, text, begin):
+    """The matches of a rule's pattern, without those that lack the words they need."""
+    beside = rule.sought.beside
+    for found in regex.finditer(rule.pattern, text, pos=begin):
+        start = found.start()
+        if beside is None or regex.search(
+            beside.words, text, pos=max(0, start - beside.chars), endpos=start
+        ):
+            yield found
 
 
 def examples(pattern, seed):
     """A text that the pattern may match, drawn from its own syntax."""
     dice = random.Random(seed)
     return "".join(_draw(re._parser.parse(pattern), dice))
+
+
+def named(rule, seed):
+    """An example of the rule, after one of the words that it needs."""
+    example = examples(rule.pattern, seed)
+    words = rule.context.words if rule.context else [""]
+    return f"{words[seed % len(words)]} {example}"
 
 
 def _draw(tree, dice):
@@ -74,7 +92,7 @@ def _class(items):
 
 @pytest.fixture(scope="module")
 def prefilter():
-    return Prefilter([rule.pattern for rule in RULES], hints=[rule.hint for rule in RULES])
+    return Prefilter([rule.sought for rule in RULES])
 
 
 @given(
@@ -88,12 +106,13 @@ def test_every_match_begins_in_a_place_that_the_prefilter_names(
     prefilter, numbers, edges, seed, begin
 ):
     """Whatever a rule's pattern matches, its place covers the beginning, and its end the rest."""
-    drawn = [examples(RULES[number].pattern, seed + at) for at, number in enumerate(numbers)]
-    text = "".join(edge + part for edge, part in zip(edges, [*drawn, ""], strict=False))
+    drawn = [named(RULES[number], seed + at) for at, number in enumerate(numbers)]
+    padding = "an ordinary word, " * (60 if seed % 2 else 0)
+    text = "".join(edge + padding + part for edge, part in zip(edges, [*drawn, ""], strict=False))
     begin = min(begin, len(text))
     places = prefilter.places(text, begin)
     for index, rule in enumerate(RULES):
-        for found in regex.finditer(rule.pattern, text, pos=begin):
+        for found in wanted(rule, text, begin):
             needed = found.end() + rule.bounds.right
             assert any(
                 low <= found.start() < high and (end >= needed or end >= len(text))
@@ -108,3 +127,37 @@ def test_the_drawn_texts_do_match_their_rules():
         for rule in RULES
     )
     assert matched >= 0.9 * len(RULES)
+
+
+@given(
+    number=st.integers(0, len(RULES) - 1),
+    seed=st.integers(0, 1 << 32),
+    edge=st.sampled_from(EDGES),
+    cut=st.integers(1, 400),
+)
+@settings(max_examples=300)
+def test_a_text_that_ends_inside_a_match_is_live_from_its_beginning(number, seed, edge, cut):
+    """The quick answer never calls final what the slow one still waits for."""
+    pattern = RULES[number].pattern.replace("(?P<value>", "(?:")
+    text = (edge + examples(pattern, seed))[:cut]
+    asked = regex.compile(f"(?:{pattern})\U0010ffff(?!)").search(text, partial=True)
+    expected = len(text) if asked is None else asked.start()
+    assert expected == LiveQuestion([pattern]).start(text, 0)
+
+
+@given(
+    parts=st.lists(st.sampled_from(["x" * 90, "é" * 40, "12", "3", "45 67", " "]), max_size=60),
+    count=st.integers(2, 5),
+    within=st.integers(5, 30),
+)
+@settings(max_examples=200)
+def test_the_neighbourhood_of_digits_keeps_every_number_whole(parts, count, within):
+    """What has enough digits close together is there in one piece, and leads back to its place."""
+    data = "".join(parts).encode()
+    near = Digits(count=count, within=within, margin=4).neighbourhood(data)
+    for start in range(len(data) - within + 1):
+        stretch = data[start : start + within]
+        if sum(48 <= byte < 58 for byte in stretch) >= count:
+            end = start + within
+            places = [at for at in range(len(near.data) + 1) if near.data[:at].endswith(stretch)]
+            assert end in near.back(places)
