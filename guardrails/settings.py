@@ -92,10 +92,6 @@ class GuardrailsSettings(ServiceSettings):
     classifier_threads: int = Field(
         1, ge=1, le=64, description="Stretches of text that the classifier judges at a time."
     )
-    max_text_chars: int = Field(
-        1_000_000, ge=1, description="Characters that the texts of one call may have together."
-    )
-    max_segments: int = Field(1_000, ge=1, description="Segments that a request may have.")
     monitor: bool = Field(
         False,
         description=(
@@ -103,3 +99,7 @@ class GuardrailsSettings(ServiceSettings):
             "mention groups of people."
         ),
     )
+    max_text_chars: int = Field(
+        1_000_000, ge=1, description="Characters that the texts of one call may have together."
+    )
+    max_segments: int = Field(1_000, ge=1, description="Segments that a request may have.")
