@@ -102,6 +102,7 @@ class GuardrailsApp:
         )
         self._policies = kit.health.component("policies")
         self._model = kit.health.component("classifier")
+        self._models = kit.health.component("models")
         self._reloading: asyncio.Task[None] | None = None
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -114,6 +115,7 @@ class GuardrailsApp:
             self._log.info("policy.loaded", policy=policy.name, digest=policy.digest)
         self._policies.set(True)
         await self._load_classifier()
+        await self._load_models()
         self._reloading = asyncio.create_task(self._follow_files())
 
     async def close(self) -> None:
@@ -123,6 +125,7 @@ class GuardrailsApp:
             await asyncio.wait({self._reloading})
         await self._shadows.close()
         self._classifier.judge.close()
+        self._store.shelf.close()
         await self._vault.close()
         await self._recorder.settled()
         await self._reviews.close()
@@ -135,6 +138,15 @@ class GuardrailsApp:
             self._log.error("classifier.unusable", reason=str(error))
         self._model.set(self._classifier.loaded or not self._needs_classifier())
 
+    async def _load_models(self) -> None:
+        """Load the models that policies name. Without one, the policy decides what that means."""
+        for place, error in (await self._store.shelf.load()).items():
+            if error is None:
+                self._log.info("model.loaded", model=place)
+            else:
+                self._log.error("model.unusable", model=place, reason=str(error))
+        self._models.set(not self._store.default.lacks_models)
+
     def _needs_classifier(self) -> bool:
         """Whether some policy blocks what the classifier cannot judge."""
         names = self._classifier.judges.keys()
@@ -144,6 +156,7 @@ class GuardrailsApp:
         while True:
             await asyncio.sleep(self._reload_every_s)
             self.reload()
+            await self._load_models()
 
     def reload(self) -> None:
         """Look at the policy files once; what cannot be read changes nothing and is logged."""

@@ -125,7 +125,7 @@ class Checker:
         )
         return StreamedCheck(
             window,
-            judges=self._judges,
+            judges={**self._judges, **policy.judges} if policy.judges else self._judges,
             keep=keep,
             original=[] if keep_original else None,
             clock=self._clock,

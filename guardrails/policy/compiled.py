@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from guardrails.findings import Direction, Execution, ExecutionState, Role, Treatment
@@ -16,6 +16,7 @@ from guardrails.window import GuardWindow
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from guardrails.classifier import ClassifierJudge
     from guardrails.lanes import Detector
     from guardrails.pseudonyms import Restorer
     from guardrails.redaction import Redactor
@@ -52,11 +53,8 @@ class Plan:
 
     planned: tuple[Planned, ...]
     whole: bool
-
-    @property
-    def treatments(self) -> frozenset[Treatment]:
-        """Every treatment that can occur."""
-        return frozenset().union(*(planned.treatments for planned in self.planned))
+    # Every treatment that can occur; asked for every text.
+    treatments: frozenset[Treatment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +78,8 @@ class CompiledPolicy:
     reviews: ReviewTerms
     # The policy beside which this one runs without acting; empty if none.
     shadow_of: str = ""
+    # Larger models that it names itself, by the name of their detector.
+    judges: Mapping[str, ClassifierJudge] = field(default_factory=dict)
 
     def open(  # noqa: PLR0913 - everything that makes a window, by name
         self,
@@ -151,6 +151,11 @@ class CompiledPolicy:
             for plan in self.plans.values()
             for planned in plan.planned
         )
+
+    @property
+    def lacks_models(self) -> bool:
+        """Whether it blocks texts because a model that it names cannot be asked."""
+        return self.blocks_without([name for name, each in self.judges.items() if not each.ready])
 
     @property
     def detectors(self) -> tuple[tuple[str, str], ...]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from guardrails.detectors import RuleDetector
 from guardrails.findings import Direction
+from guardrails.layers import ModelSpec, Runtime, Scale
+from guardrails.layers.shelf import detector
 from guardrails.rules import PatternError, Rule
 
 from .compiled import MINIMISED, CompiledPolicy, Plan, Planned, ReviewTerms
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from guardrails.lanes import Detector
+    from guardrails.layers import Shelf
 
-    from .document import PolicyDocument
+    from .document import Model, PolicyDocument
 
 __all__ = ["compile_policy"]
 
@@ -24,11 +27,20 @@ CUSTOM = "custom"
 
 
 def compile_policy(
-    name: str, document: PolicyDocument, detectors: Mapping[str, Detector]
+    name: str, document: PolicyDocument, detectors: Mapping[str, Detector], shelf: Shelf
 ) -> tuple[CompiledPolicy | None, list[str]]:
-    """Bind a policy to detectors; without a policy, the list says every reason why not."""
+    """Bind a policy to detectors; without a policy, the list says every reason why not.
+
+    Models that the policy names are put on the shelf, and judge when they are loaded there.
+    """
     custom, mistakes = _custom_rules(document)
-    known = dict(detectors)
+    specs = {name: spec_of(model) for name, model in document.models.items()}
+    mistakes += [
+        f"models.{name}: a detector of this name exists; choose another"
+        for name in specs
+        if name in detectors or name == CUSTOM
+    ]
+    known = {name: detector(name, spec) for name, spec in specs.items()} | dict(detectors)
     if custom:
         known[CUSTOM] = RuleDetector(CUSTOM, custom)
     for direction in Direction:
@@ -47,6 +59,7 @@ def compile_policy(
             purposes={name: frozenset(purpose.sees) for name, purpose in document.purposes.items()},
             restores_output=document.output.restore,
             shadow_of=document.shadow_of or "",
+            judges={name: shelf.judge(spec) for name, spec in specs.items()},
             reviews=ReviewTerms(
                 keep_text=document.reviews.keep_text, ttl_s=document.reviews.ttl_hours * 3600
             ),
@@ -67,7 +80,29 @@ def _plan(
         for name, entry in sorted(section.detectors.items())
     )
     # Input is judged as a whole: a prompt of which the model may see half is no prompt.
-    return Plan(planned=planned, whole=direction is Direction.INPUT or section.buffer == "whole")
+    return Plan(
+        planned=planned,
+        whole=direction is Direction.INPUT or section.buffer == "whole",
+        treatments=frozenset().union(*(each.treatments for each in planned)),
+    )
+
+
+def spec_of(model: Model) -> ModelSpec:
+    """A model as the shelf knows it."""
+    return ModelSpec(
+        runtime=Runtime(model.runtime),
+        path=model.path,
+        hub=model.hub,
+        revision=model.revision,
+        file=model.file,
+        sha256=model.sha256,
+        labels=tuple(sorted(model.labels.items())),
+        scale=Scale(model.scores) if model.scores else None,
+        max_tokens=model.max_tokens,
+        stride_chars=model.stride_chars,
+        window_chars=model.window_chars,
+        threads=model.threads,
+    )
 
 
 def _custom_rules(document: PolicyDocument) -> tuple[list[Rule], list[str]]:

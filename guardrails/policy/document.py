@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from guardrails.findings import Direction, Role, Treatment
 
@@ -14,6 +14,7 @@ __all__ = [
     "CustomRule",
     "DetectorEntry",
     "DirectionSection",
+    "Model",
     "OutputSection",
     "PolicyDocument",
     "Purpose",
@@ -110,6 +111,46 @@ class CustomRule(_Section):
     score: Fraction = 0.9
 
 
+# A window may begin this much later, at the start of a word.
+WORD_CHARS = 40
+
+
+class Model(_Section):
+    """A sequence classifier that judges under the name it stands under, like any detector."""
+
+    runtime: Literal["onnx", "transformers"] = "onnx"
+    path: str = Field("", max_length=4096)
+    hub: Annotated[str, Field(pattern=r"^([\w.-]+/[\w.-]+)?$")] = ""
+    revision: Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")] = ""
+    file: Annotated[str, Field(pattern=r"^[\w-][\w./-]*$")] = "model.onnx"
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    labels: dict[Annotated[str, Field(min_length=1, max_length=128)], Category] = Field(
+        min_length=1
+    )
+    scores: Literal["softmax", "sigmoid"] | None = None
+    max_tokens: int = Field(512, ge=16, le=8192)
+    stride_chars: int = Field(480, ge=40, le=8192)
+    window_chars: int = Field(1000, ge=120, le=16424)
+    threads: int = Field(1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _comes_from_one_place(self) -> Self:
+        if bool(self.path) == bool(self.hub):
+            raise ValueError("name a folder under `path`, or a model under `hub`, and not both")
+        if bool(self.hub) != bool(self.revision):
+            raise ValueError("`hub` needs `revision`, the commit to take, and nothing else does")
+        return self
+
+    @model_validator(mode="after")
+    def _judges_every_character(self) -> Self:
+        if self.window_chars < 2 * self.stride_chars + WORD_CHARS:
+            raise ValueError(
+                f"`window_chars` must be at least twice `stride_chars` and {WORD_CHARS} more, "
+                "or some text would be in no window"
+            )
+        return self
+
+
 class PolicyDocument(_Section):
     """One policy file."""
 
@@ -122,6 +163,7 @@ class PolicyDocument(_Section):
     purposes: dict[Name, Purpose] = Field(default_factory=dict)
     reviews: Reviews = Field(default_factory=Reviews)
     rules: tuple[CustomRule, ...] = ()
+    models: dict[Name, Model] = Field(default_factory=dict)
 
     def section(self, direction: Direction) -> DirectionSection:
         """The part of the policy for one direction."""

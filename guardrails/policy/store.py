@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from guardrails.layers import Shelf
+
 from .compiling import compile_policy
 from .reading import PolicyError, policy_files, read_folder
 
@@ -47,6 +49,7 @@ class PolicyStore:
         self.default_name = default_name
         self._folder = folder
         self._detectors = dict(detectors)
+        self.shelf = Shelf()
         self._fingerprint = self._look()
         self._adopt(self._load())
 
@@ -79,16 +82,18 @@ class PolicyStore:
         if fingerprint == self._fingerprint:
             return None
         self._fingerprint = fingerprint
-        refusal = None
+        refusal, policies = None, self._policies
         try:
-            self._adopt(self._load())
+            policies = self._load()
         except PolicyError as error:
             refusal = error
+        self._adopt(policies)
         digests = {name: policy.digest for name, policy in self._policies.items()}
         return Reload(digests=digests, refusal=refusal)
 
     def _adopt(self, policies: dict[str, CompiledPolicy]) -> None:
         self._policies = policies
+        self.shelf.keep([judge for policy in policies.values() for judge in policy.judges.values()])
         self._shadows: dict[str, list[CompiledPolicy]] = {}
         for _, policy in sorted(policies.items()):
             self._shadows.setdefault(policy.shadow_of, []).append(policy)
@@ -108,7 +113,7 @@ class PolicyStore:
         policies: dict[str, CompiledPolicy] = {}
         mistakes: list[str] = []
         for name, document in documents.items():
-            policy, wrong = compile_policy(name, document, self._detectors)
+            policy, wrong = compile_policy(name, document, self._detectors, self.shelf)
             mistakes += [f"{name}.yaml: {mistake}" for mistake in wrong]
             if document.shadow_of == name or document.shadow_of not in (None, *documents):
                 others = ", ".join(sorted(documents.keys() - {name}))
