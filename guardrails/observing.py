@@ -98,8 +98,9 @@ class Observer:
             span.set_attributes(facts)
             logs.bind(**{key.replace(".", "_"): value for key, value in facts.items()})
             executions, findings = watch.executions, watch.findings
-            for execution in executions:
-                self._detector_span(execution, findings, started_ns, parent)
+            if span.is_recording():
+                for execution in executions:
+                    self._detector_span(execution, findings, started_ns, parent)
             self._metrics.checked(
                 admitted.direction,
                 watch.action,
