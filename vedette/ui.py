@@ -12,12 +12,14 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from vedette.pages import live_page
+from vedette.scraping import Scraper
 from vedette.services import SERVICES
 from vedette.traces import AmbiguousIdError, TraceFiles, TraceNotFoundError
 from vedette.traces.export import as_json, summary
 from vedette.traces.live import LiveTraces
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["UiServer"]
@@ -47,12 +49,13 @@ class UiServer(ThreadingHTTPServer):
     # With it, a second server could take the port of a running one unnoticed.
     allow_reuse_port = False
 
-    def __init__(self, *, port: int, folder: Path) -> None:
-        """Open the port; 0 picks a free one."""
+    def __init__(self, *, port: int, folder: Path, metrics: Sequence[str] | None = None) -> None:
+        """Open the port; 0 picks a free one. `metrics` are other addresses than the usual ones."""
         super().__init__((_HOST, port), _Handler)
         self.files = TraceFiles(folder)
         self.live = LiveTraces(folder)
         self.health = _Health()
+        self.scraper = Scraper(metrics)
 
     def server_close(self) -> None:
         """Close the port and the connections."""
@@ -80,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/traces":
             traces = [summary(trace) for trace in self.server.live.latest()]
             self._send_json({"traces": traces, "health": self.server.health.ask()})
+        elif path == "/api/metrics":
+            self._send_json({"figures": self.server.scraper.latest()})
         elif path.startswith("/api/traces/"):
             self._send_trace(unquote(path.removeprefix("/api/traces/")))
         else:

@@ -50,7 +50,7 @@ def _labels(expression):
 
 def _known(instrument):
     """As the exporter writes the name: dots become underscores, the unit is appended."""
-    unit = {"s": "_seconds", "1": "_ratio"}.get(instrument.unit, "")
+    unit = "_seconds" if instrument.unit == "s" else ""
     return instrument.name.replace(".", "_") + unit
 
 

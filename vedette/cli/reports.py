@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
 import typer
 from google.protobuf.json_format import MessageToDict
@@ -13,15 +14,16 @@ from rich.text import Text
 
 from vedette import Client, FinishReason, VedetteError
 from vedette.cli.ask import describe
+from vedette.cli.replay import is_text_of, judged
 from vedette.cli.terminal import KeyFile, err, fail, fail_call, out, read_key
 from vedette.cli.trace.sources import Folder, find
 from vedette.cli.waterfall import milliseconds
+from vedette.gateway.v1 import gateway_pb2
 from vedette.services import GATEWAY
 from vedette.traces import names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.message import Message
@@ -35,6 +37,9 @@ _Answer = TypeVar("_Answer")
 _REQUEST_PREFIX: Final = "req-"
 _Target: TypeAlias = Annotated[str, typer.Option(help="The gateway.", show_default=False)]
 _AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Text: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The same prompt again, for --policy.")
+]
 
 
 def usage(
@@ -71,19 +76,27 @@ def decision(
     ],
     *,
     folder: Folder = None,
+    text: _Text = None,
+    policy: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="With --text: the policy to try it under.")
+    ] = "",
     target: _Target = "",
     key_file: KeyFile = None,
     as_json: _AsJson = False,
 ) -> None:
     """Explain what was decided about an earlier request: steps, findings, detectors.
 
-    To see the same text under another policy, give it to `vedette check --policy`.
+    With --text and --policy, also what another policy would have made of the same prompt.
     """
+    if (text is None) != (not policy):
+        fail("--text and --policy go together.", "Give both, or neither.", code=2)
     if not request_id.startswith(_REQUEST_PREFIX):
         request_id = _request_of(find(request_id, folder))
     decided = _ask(target, key_file, lambda client: client.decision(request_id))
+    replayed = None if text is None else judged(_read(text), policy)
     if as_json:
-        out.print_json(_json(decided))
+        found = json.loads(_json(decided))
+        out.print_json(json.dumps(found if replayed is None else {**found, "replayed": replayed}))
         return
     reason = FinishReason.Name(decided.finish_reason).removeprefix("FINISH_REASON_").lower()
     out.print(Text(f"request {decided.request_id} of {decided.tenant}: {reason}"))
@@ -93,7 +106,55 @@ def decision(
     for degradation in decided.degradations:
         out.print(Text(f"reduced {degradation.part}: {degradation.mode}"))
     out.print(_steps(decided))
+    out.print(_executions(decided))
+    if text is not None and replayed is not None:
+        _print_replay(replayed, policy, same=is_text_of(decided, _read(text)))
     out.print(f"[dim]its trace: vedette trace show {decided.trace_id}[/]")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{path} cannot be read as text: {type(error).__name__}.", code=2)
+
+
+def _print_replay(replayed: dict[str, Any], policy: str, *, same: bool) -> None:
+    if not same:
+        err.print(
+            "[yellow]This is not, to the letter, the prompt that was decided on:[/] "
+            "it had another text, or more than one message."
+        )
+    out.print(Text(f"\nunder {policy}: {replayed['action']}"))
+    for finding in replayed["findings"]:
+        words = (
+            f"finding {finding['category']} at {finding['start']} to {finding['end']}: "
+            f"{finding['action']} ({finding['detector']}, {finding['rule_id']}, "
+            f"score {finding['score']:.2f})"
+        )
+        out.print(Text(words), soft_wrap=True)
+    for execution in replayed["executions"]:
+        score = f"{execution['score']:.2f}"
+        out.print(Text(f"detector {execution['detector']}: {execution['state']}, {score}"))
+
+
+def _executions(decided: pb.Decision) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("detector", "of the", "state"):
+        table.add_column(title, no_wrap=True)
+    for title in ("score", "busy"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for execution in decided.executions:
+        state = gateway_pb2.ExecutionState.Name(execution.state).removeprefix("EXECUTION_STATE_")
+        direction = gateway_pb2.Direction.Name(execution.direction).removeprefix("DIRECTION_")
+        table.add_row(
+            execution.detector,
+            {"INPUT": "prompt", "OUTPUT": "answer"}.get(direction, ""),
+            state.lower(),
+            f"{execution.score:.2f}",
+            _time(execution.duration),
+        )
+    return table
 
 
 def _request_of(trace: Trace) -> str:

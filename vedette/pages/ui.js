@@ -142,6 +142,52 @@ function drawGuards(traces) {
   byId("guards").replaceChildren(counts.size ? made : element("div", "quiet", "No request passed a guard yet."));
 }
 
+// Lines over time: each a name, the class that colours it, and its value in one set of figures.
+function drawLines(id, figures, lines, words, note) {
+  const minutes = Number(byId("minutes").value) || 60;
+  const end = Date.now();
+  const box = { start: end - minutes * 60000, end, width: 420, height: 150, left: 52, bottom: 18, top: 6 };
+  const seen = figures.filter((one) => one.time_ms >= box.start);
+  if (seen.length) box.start = Math.max(box.start, Math.min(seen[0].time_ms, end - 60000));
+  const values = lines.flatMap(([, , value]) => seen.map(value)).filter((one) => one !== null && one !== undefined);
+  const most = Math.max(1e-9, ...values) * 1.05;
+  const made = drawing(box);
+  axes(made, box, values.length ? most : 1, words);
+  const x = (one) => box.left + ((one.time_ms - box.start) / (box.end - box.start)) * (box.width - box.left - 3);
+  const y = (value) => box.height - box.bottom - (value / most) * (box.height - box.top - box.bottom);
+  for (const [, kind, value] of lines) {
+    const points = seen.filter((one) => value(one) !== null && value(one) !== undefined).map((one) => `${x(one).toFixed(1)},${y(value(one)).toFixed(1)}`);
+    if (points.length) made.append(svg("polyline", { class: "line " + kind, points: points.join(" ") }));
+  }
+  const last = seen[seen.length - 1];
+  const said = (value) => (last && value(last) !== null && value(last) !== undefined ? words(value(last)) : "none");
+  byId(id).replaceChildren(made, keys(lines.map(([name, kind, value]) => [kind, `${name} ${said(value)}`])), element("div", "quiet", last ? note(last) : ""));
+}
+
+function drawFigures(figures) {
+  byId("figures").hidden = !figures.length;
+  const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
+  const number = (value) => (value >= 10 ? value.toFixed(0) : value.toFixed(1));
+  const blocked = (one) => one.answers_per_s.blocked || 0;
+  const unfinished = (one) => one.answers_per_s.unfinished || 0;
+  drawLines("throughput", figures, [
+    ["answered", "is-good", (one) => sum(one.answers_per_s) - blocked(one) - unfinished(one)],
+    ["blocked", "is-blocked", blocked],
+    ["unfinished", "is-error", unfinished],
+  ], (value) => number(value) + "/s", (one) => `${number(one.tokens_per_s)} tokens/s`);
+  drawLines("times", figures, [
+    ["answer p50", "is-good", (one) => one.latency_p50_ms],
+    ["answer p95", "is-other", (one) => one.latency_p95_ms],
+    ["first text p95", "service-gateway", (one) => one.first_p95_ms],
+    ["queue p95", "service-inference", (one) => one.queue_p95_ms],
+  ], milliseconds, () => "");
+  drawLines("engine", figures, [
+    ["checks", "is-good", (one) => sum(one.checks_per_s)],
+    ["blocking", "is-blocked", (one) => one.checks_per_s.block || 0],
+    ["redacting", "is-other", (one) => one.checks_per_s.redact || 0],
+  ], (value) => number(value) + "/s", (one) => one.running === null ? "" : `${one.running} running, ${one.waiting} waiting, cache ${(100 * (one.kv_usage || 0)).toFixed(0)} % held`);
+}
+
 function drawList(traces) {
   const words = byId("words").value.trim().toLowerCase();
   const found = traces.filter((trace) => !words || JSON.stringify(trace).toLowerCase().includes(words));
@@ -215,10 +261,12 @@ async function update() {
   if (!page.paused) {
     try {
       const said = await ask("api/traces");
+      const measured = await ask("api/metrics");
       const isFirst = !page.traces.length;
       page.traces = said.traces;
       if (isFirst) chooseRange();
       drawHealth(said.health);
+      drawFigures(measured.figures);
       byId("updated").textContent = `as of ${new Date().toLocaleTimeString()}`;
       draw();
     } catch {
