@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -74,13 +75,13 @@ async def client_spans():
 
 
 @pytest.fixture
-def log_lines():
+def log_lines(monkeypatch):
     """Read the lines logged so far; logging is left as it was found."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level, structlog.get_config())
-    logs.configure(service="test", level="info")
     written = io.StringIO()
-    root.handlers[0].setStream(written)
+    monkeypatch.setattr(sys, "stderr", written)
+    logs.configure(service="test", level="info")
 
     def read():
         return [json.loads(line) for line in written.getvalue().splitlines()]
