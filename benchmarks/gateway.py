@@ -74,9 +74,12 @@ async def _unary_caller(channel: grpc.aio.Channel, service: str, until_s: float)
 
 
 async def _warm_up(channel: grpc.aio.Channel, service: str) -> None:
-    """Connect, and come back when refused: a gateway finds out how much it can take."""
+    """Connect, and come back when refused: a gateway finds out how much it can take.
+
+    Long enough for the other process of load to have begun.
+    """
     call: Any = channel.unary_unary(f"/{service}/Generate")
-    until_s = time.perf_counter() + 0.2
+    until_s = time.perf_counter() + 0.6
     while time.perf_counter() < until_s:
         with suppress(grpc.aio.AioRpcError):
             await call(_REQUEST, timeout=30)
