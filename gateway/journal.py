@@ -15,7 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer
 
-from servicekit import names
+from servicekit import logs, names
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -132,5 +132,6 @@ class OpenStep:
                 outcome=outcome,
             )
         )
+        logs.debug("step.ended", step=self._name, outcome=outcome, duration_ms=duration_ns / 1e6)
         self._span.set_attribute(names.STEP_OUTCOME, outcome)
         self._span.end()

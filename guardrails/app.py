@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from guardrails.admission import Admission
 from guardrails.afterwards import Afterwards
+from guardrails.capture import Capture
 from guardrails.checking import Checker
 from guardrails.classifier import MODEL_FOLDER, ModelError, classifier
 from guardrails.detectors import builtin
@@ -81,6 +82,7 @@ class GuardrailsApp:
             files=None if settings.shadow_dir is None else TallyFiles(settings.shadow_dir),
             log=kit.log,
         )
+        self._metrics.watch_shadows(lambda: self._shadows.tallies)
         self._service = GuardrailsService(
             admission=Admission(
                 store=self._store,
@@ -95,6 +97,7 @@ class GuardrailsApp:
             store=self._store,
             observer=Observer(kit.tracer, self._metrics),
             metrics=self._metrics,
+            capture=self._capture(usual, secret) if settings.capture_content else None,
             monitor=TextMonitor(kit.meter) if settings.monitor else None,
             afterwards=Afterwards(self._recorder, self._shadows),
             desk=Desk(self._reviews, self._recorder, log=kit.log),
@@ -104,6 +107,10 @@ class GuardrailsApp:
         self._model = kit.health.component("classifier")
         self._models = kit.health.component("models")
         self._reloading: asyncio.Task[None] | None = None
+
+    def _capture(self, detectors: Iterable[Detector], secret: bytes) -> Capture:
+        self._log.warning("content.captured", remedy="unset VEDETTE_GUARDRAILS_CAPTURE_CONTENT")
+        return Capture({each.name: each for each in detectors}, Checker(secret=secret))
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the servicer."""

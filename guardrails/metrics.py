@@ -5,16 +5,20 @@ Labels are names from the policies and the contract, never anything of a text.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
+
+from opentelemetry.metrics import CallbackOptions, Observation
 
 from servicekit import instruments, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from opentelemetry.metrics import Meter
 
     from .findings import Action, Direction, Execution, Finding
+    from .shadow.tally import Tally
 
 __all__ = ["GuardMetrics"]
 
@@ -28,6 +32,8 @@ class GuardMetrics:
         self._detectors = instruments.DETECTOR_DURATION.histogram(meter)
         self._findings = instruments.FINDINGS.counter(meter)
         self._held = instruments.HELD_CHARACTERS.histogram(meter)
+        self._tallies: Callable[[], Iterable[Tally]] = tuple
+        instruments.SHADOW_CHECKS.observed(meter, self._look_at_shadows, grows=True)
         self._opened = instruments.REVIEWS_OPENED.counter(meter)
         self._decided = instruments.REVIEWS_DECIDED.counter(meter)
 
@@ -66,6 +72,24 @@ class GuardMetrics:
     def held(self, most_chars: int) -> None:
         """A streamed answer has ended; this much of it waited at the worst moment."""
         self._held.record(most_chars)
+
+    def watch_shadows(self, tallies: Callable[[], Iterable[Tally]]) -> None:
+        """Show from now on what candidates thought."""
+        self._tallies = tallies
+
+    def _look_at_shadows(self, _options: CallbackOptions) -> list[Observation]:
+        counts: Counter[tuple[str, str]] = Counter()
+        for tally in self._tallies():
+            name = tally.pair.candidate
+            compared, disagreed = tally.compared.total(), tally.disagreed
+            counts[name, "agreed"] += compared - disagreed
+            counts[name, "disagreed"] += disagreed
+            counts[name, "failed"] += tally.failed
+            counts[name, "dropped"] += tally.dropped
+        return [
+            Observation(count, {names.SHADOW_POLICY: name, names.SHADOW_OUTCOME: outcome})
+            for (name, outcome), count in counts.items()
+        ]
 
     def review_opened(self) -> None:
         """A case was put before a person."""

@@ -98,6 +98,14 @@ class Observer:
             span.set_attributes(facts)
             logs.bind(**{key.replace(".", "_"): value for key, value in facts.items()})
             executions, findings = watch.executions, watch.findings
+            for execution in executions:
+                logs.debug(
+                    "detector.ended",
+                    detector=execution.detector,
+                    state=execution.state.name,
+                    score=execution.score,
+                    busy_ms=execution.busy_s * 1e3,
+                )
             if span.is_recording():
                 for execution in executions:
                     self._detector_span(execution, findings, started_ns, parent)

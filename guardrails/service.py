@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .admission import Admission, Admitted
     from .afterwards import Afterwards
+    from .capture import Capture
     from .checking import CheckedText, Checker, StreamedCheck
     from .findings import Role
     from .metrics import GuardMetrics
@@ -49,6 +50,7 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
         reviewers: Reviewers,
         metrics: GuardMetrics,
         monitor: TextMonitor | None = None,
+        capture: Capture | None = None,
     ) -> None:
         """Check with this checker under the policies of this store; the desk has the cases."""
         self._afterwards = afterwards
@@ -56,6 +58,7 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
         self._reviewers = reviewers
         self._metrics = metrics
         self._monitor = monitor
+        self._capture = capture
         self._admission = admission
         self._checker = checker
         self._store = store
@@ -68,6 +71,8 @@ class GuardrailsService(stubs.GuardrailsServiceServicer):
         admitted = self._admission.check(request)
         checked = []
         with domain_faults(), self._observer.watching(admitted) as watch:
+            if self._capture is not None:
+                await self._capture.note(admitted.texts, admitted.direction)
             for text in admitted.texts:
                 checked.append(
                     await self._checker.check(

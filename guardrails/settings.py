@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from servicekit.settings import Port, ServiceSettings
@@ -92,6 +93,13 @@ class GuardrailsSettings(ServiceSettings):
     classifier_threads: int = Field(
         1, ge=1, le=64, description="Stretches of text that the classifier judges at a time."
     )
+    capture_content: bool = Field(
+        False,
+        description=(
+            "For development only: whether spans hold the texts that are checked, without personal "
+            "data and secrets. Refused on anything but a loopback address."
+        ),
+    )
     monitor: bool = Field(
         False,
         description=(
@@ -103,3 +111,12 @@ class GuardrailsSettings(ServiceSettings):
         1_000_000, ge=1, description="Characters that the texts of one call may have together."
     )
     max_segments: int = Field(1_000, ge=1, description="Segments that a request may have.")
+
+    @model_validator(mode="after")
+    def _captures_at_home_only(self) -> Self:
+        if self.capture_content and (self.socket is not None or not self.is_loopback):
+            raise ValueError(
+                "CAPTURE_CONTENT is for development on one machine: it needs a loopback HOST and "
+                "no SOCKET"
+            )
+        return self

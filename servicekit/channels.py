@@ -268,6 +268,8 @@ class TracedChannel(grpc.aio.Channel):
             span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
             carrier: dict[str, str] = {}
             _TRACE_CONTEXT.inject(carrier, trace.set_span_in_context(span))
+            if logs.DEBUGGED.get():
+                carrier[logs.DEBUG_KEY] = "1"
             call = multicallable(*args, metadata=(*metadata, *carrier.items()), **kwargs)
             call.add_done_callback(
                 lambda done: _finish(span, done, self._durations, attributes, start_s)

@@ -175,6 +175,12 @@ HELD_CHARACTERS: Final = Instrument(
     says="The most characters of a streamed answer that had to wait for a verdict at once.",
     bounds=_CHARACTERS,
 )
+SHADOW_CHECKS: Final = Instrument(
+    name="vedette.guard.shadow.checks",
+    unit="{check}",
+    says="Texts that a policy in the shadow judged too: agreed, disagreed, failed, dropped.",
+    labels=(names.SHADOW_POLICY, names.SHADOW_OUTCOME),
+)
 REVIEWS_OPENED: Final = Instrument(
     name="vedette.guard.reviews.opened",
     unit="{case}",

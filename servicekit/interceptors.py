@@ -60,6 +60,7 @@ class Around(grpc.aio.ServerInterceptor):
         *,
         meter: Meter | None = None,
         request_types: Mapping[str, type[Message]] | None = None,
+        debug_requests: bool = False,
     ) -> None:
         """Observe with this tracer.
 
@@ -67,7 +68,9 @@ class Around(grpc.aio.ServerInterceptor):
             tracer: makes the server spans.
             meter: counts and times the calls.
             request_types: the request message of each method path, to name undecodable fields.
+            debug_requests: whether a call may ask for its debug lines.
         """
+        self._debug_requests = debug_requests
         self._tracer = tracer
         self._request_types = request_types or {}
         self._handlers: dict[str, Any] = {}
@@ -127,7 +130,10 @@ class Around(grpc.aio.ServerInterceptor):
             yield
             return
         start_s = time.perf_counter()
-        span = self._start_span(method, context)
+        metadata = dict(context.invocation_metadata() or ())
+        span = self._start_span(method, metadata)
+        if self._debug_requests and metadata.get(logs.DEBUG_KEY) == "1":
+            logs.DEBUGGED.set(True)
         token = otel_context.attach(trace.set_span_in_context(span))
         code, reason = grpc.StatusCode.OK, ""
         self._calls.active += 1
@@ -148,9 +154,8 @@ class Around(grpc.aio.ServerInterceptor):
             self._log_line(method, code, took_s)
             otel_context.detach(token)
 
-    def _start_span(self, method: str, context: Any) -> Span:
+    def _start_span(self, method: str, metadata: dict[str, Any]) -> Span:
         name = method.removeprefix("/")
-        metadata = dict(context.invocation_metadata() or ())
         return self._tracer.start_span(
             name,
             context=_TRACE_CONTEXT.extract(metadata),

@@ -10,6 +10,7 @@ import logging
 import sys
 import traceback
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
 import structlog
@@ -18,7 +19,11 @@ from opentelemetry import trace
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
-__all__ = ["bind", "configure", "get", "where"]
+__all__ = ["DEBUGGED", "DEBUG_KEY", "bind", "configure", "debug", "get", "where"]
+
+# The metadata by which a caller asks for the details of its request, and whether one did.
+DEBUG_KEY = "vedette-debug"
+DEBUGGED: ContextVar[bool] = ContextVar("vedette_debugged", default=False)
 
 # What one RPC's canonical line is given to say; bound for the current call only.
 bind = structlog.contextvars.bind_contextvars
@@ -62,6 +67,12 @@ def get() -> structlog.stdlib.BoundLogger:
     """The logger of this process."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger("vedette")
     return logger
+
+
+def debug(event: str, **facts: str | float) -> None:
+    """A line with details, for a call that asked for them; for others this does nothing."""
+    if DEBUGGED.get():
+        get().info(event, **facts)
 
 
 def where(error: BaseException) -> list[str]:

@@ -28,6 +28,8 @@ GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - not a password
+GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
+GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 
 REQUEST_ID: Final = "vedette.request_id"
 TENANT: Final = "vedette.tenant"
@@ -71,6 +73,8 @@ BREAKER: Final = "vedette.breaker"
 BUDGET_PERIOD: Final = "vedette.budget.period"
 BUDGET_UNIT: Final = "vedette.budget.unit"
 GUARD_CATEGORY: Final = "vedette.guard.category"
+SHADOW_POLICY: Final = "vedette.guard.shadow.policy"
+SHADOW_OUTCOME: Final = "vedette.guard.shadow.outcome"
 PREFIX: Final = "vedette.prefix"
 SEQUENCE_STATE: Final = "vedette.sequence.state"
 

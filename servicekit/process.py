@@ -141,7 +141,10 @@ class Process:
         self._server = grpc.aio.server(
             interceptors=[
                 Around(
-                    kit.tracer, meter=kit.meter, request_types=_request_types(app.service_names)
+                    kit.tracer,
+                    meter=kit.meter,
+                    request_types=_request_types(app.service_names),
+                    debug_requests=settings.debug_requests,
                 ),
                 # What an application puts between the shield and its servicers.
                 *getattr(self._app, "interceptors", ()),

@@ -106,6 +106,14 @@ class ServiceSettings(BaseSettings):
         "info", description="Least severe log lines to write."
     )
 
+    debug_requests: bool = Field(
+        False,
+        description=(
+            "Whether a call with the metadata `vedette-debug: 1` has its steps and detectors in "
+            "the log, each with a line at level info."
+        ),
+    )
+
     @classmethod
     def load(cls) -> Self:
         """Read the environment.

@@ -88,6 +88,11 @@ class Shadows:
         self._written_s = 0.0
         self._working: asyncio.Task[None] | None = None
 
+    @property
+    def tallies(self) -> list[Tally]:
+        """What was counted so far, of each pair of policies."""
+        return list(self._tallies.values())
+
     def wants(self, policy: CompiledPolicy) -> bool:
         """Whether any candidate shadows this policy."""
         return bool(self._candidates(policy.name))
