@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from guardrails.app import GuardrailsApp
+from guardrails.settings import GuardrailsSettings
 from guardrails.training.samples import read_samples
 from guardrails.training.sources import FileSource, read
+from servicekit.process import Process
+from tests.integration.gateway.certificates import Authority
 from vedette.guardrails.v1 import guardrails_pb2 as pb
 
 POLICY = """
@@ -122,3 +126,44 @@ async def test_another_tenant_has_no_cases(desk):
         code, _, err = await review("show", mail, "--tenant", "other")
     assert 1 == code
     assert f"other has no case {mail}" in err
+
+
+async def test_only_reviewers_get_in_where_the_service_asks_for_certificates(tmp_path):
+    """Over TLS, with a reviewer's certificate and with somebody else's."""
+    authority = Authority("ours.example")
+    names = {
+        "server": "localhost",
+        "reviewer": "moderation.example.org",
+        "other": "app.example.org",
+    }
+    for name, san in names.items():
+        (tmp_path / name).mkdir()
+        authority.install(tmp_path / name, san)
+    settings = GuardrailsSettings(
+        port=0,
+        drain_s=0,
+        trace_dir=None,
+        tls_cert=tmp_path / "server" / "cert.pem",
+        tls_key=tmp_path / "server" / "key.pem",
+        tls_client_ca=tmp_path / "server" / "ca.pem",
+        reviewers=("moderation.example.org",),
+    )
+    process = Process("guardrails", settings, GuardrailsApp)
+    await process.start()
+    answers = {}
+    for name in ("reviewer", "other"):
+        folder = tmp_path / name
+        files = {"--tls-ca": "ca.pem", "--tls-cert": "cert.pem", "--tls-key": "key.pem"}
+        arguments = [word for flag, file in files.items() for word in (flag, folder / file)]
+        target = f"localhost:{process.port}"
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "vedette", "review", "ls", "--target", target, *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, err = await command.communicate()
+        answers[name] = (command.returncode, err.decode())
+    await process.stop()
+    assert 0 == answers["reviewer"][0]
+    assert 3 == answers["other"][0]
+    assert "NOT_A_REVIEWER" in answers["other"][1]
