@@ -151,7 +151,8 @@ class Around(grpc.aio.ServerInterceptor):
             took_s = time.perf_counter() - start_s
             self._calls.ended(method, code, reason, took_s)
             _finish(span, code)
-            self._log_line(method, code, took_s)
+            # The answer goes first; the line can wait for the loop's next turn.
+            asyncio.get_running_loop().call_soon(self._log_line, method, code, took_s)
             otel_context.detach(token)
 
     def _start_span(self, method: str, metadata: dict[str, Any]) -> Span:
