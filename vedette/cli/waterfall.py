@@ -150,6 +150,11 @@ def _ending(span: Span) -> Text:
     reason = str(span.attributes.get(names.FINISH_REASON, "")).lower()
     if reason:
         return Text(reason, style="bold red" if reason == "blocked" else "")
+    if span.shared_with:
+        return Text(f"shared with {len(span.shared_with)}", style="dim")
+    outcome = str(span.attributes.get(names.STEP_OUTCOME, ""))
+    if outcome:
+        return Text(outcome, style="dim")
     code = str(span.attributes.get(names.RPC_STATUS_CODE, "OK"))
     return Text("" if code == "OK" else code, style="yellow")
 

@@ -35,6 +35,10 @@ function badgesOf(span) {
   if (action && action !== "ALLOW") found.push([action.toLowerCase(), action === "BLOCK" ? "bad" : "warn"]);
   if (state && state !== "RAN" && state !== "SKIPPED") found.push([state.toLowerCase(), "bad"]);
   for (const category of [].concat(attributes["vedette.guard.categories"] || [])) found.push([String(category), "warn"]);
+  const outcome = attributes["vedette.step.outcome"];
+  if (["refused", "unfinished", "blocked"].includes(outcome)) found.push([outcome, "warn"]);
+  if (["hit", "shared"].includes(outcome)) found.push([outcome, "quiet"]);
+  if (span.shared_with?.length) found.push([`shared with ${span.shared_with.length}`, "quiet"]);
   if (reason && reason !== "stop" && reason !== "length") found.push([reason, reason === "blocked" ? "bad" : "warn"]);
   return found;
 }

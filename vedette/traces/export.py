@@ -74,6 +74,7 @@ def _span(trace: Trace, span: Span, depth: int) -> dict[str, Any]:
         "self_ms": analysis.self_time_ns(trace, span) / 1e6,
         "status": span.status.name,
         "attributes": dict(span.attributes),
+        "shared_with": list(span.shared_with),
         "events": [
             {
                 "name": event.name,

@@ -11,6 +11,7 @@ DEGRADED_PART: Final = "vedette.degraded.part"
 RPC_STATUS_CODE: Final = "rpc.response.status_code"
 GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 
+STEP_OUTCOME: Final = "vedette.step.outcome"
 GUARD_ACTION: Final = "vedette.guard.action"
 GUARD_CATEGORIES: Final = "vedette.guard.categories"
 GUARD_DETECTOR: Final = "vedette.guard.detector"

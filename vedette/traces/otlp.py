@@ -58,6 +58,7 @@ def _span(raw: dict[str, Any], service: str) -> Span:
         status=_enum(Status, _mapping(raw.get("status")).get("code", 0), prefix="STATUS_CODE_"),
         attributes=_attributes(raw),
         events=tuple(_event(event) for event in _items(raw, "events")),
+        shared_with=tuple(str(link["traceId"]).lower() for link in _items(raw, "links")),
     )
 
 

@@ -57,6 +57,8 @@ class Span:
     status: Status = Status.UNSET
     attributes: Mapping[str, Value] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
+    # The traces of other requests that this work was shared with.
+    shared_with: tuple[str, ...] = ()
 
     @property
     def short_name(self) -> str:
