@@ -11,12 +11,17 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["models_dir", "shadow_dir", "traces_dir"]
+__all__ = ["models_dir", "rules_dir", "shadow_dir", "traces_dir"]
 
 
 def models_dir() -> Path:
     """The folder of downloaded and converted models; safe to delete."""
     return _root(platformdirs.user_cache_path("vedette")) / "models"
+
+
+def rules_dir() -> Path:
+    """The folder of compiled rules; safe to delete."""
+    return _root(platformdirs.user_cache_path("vedette")) / "rules"
 
 
 def traces_dir() -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from guardrails.classifier import classifier
 
-from . import injection, moderation, pii, secrets
+from . import injection, moderation, names, pii, secrets
 from .leak import LeakDetector
 from .rules import RuleDetector
 
@@ -24,6 +24,7 @@ def builtin() -> tuple[Detector, ...]:
         LeakDetector(),
         injection.detector(),
         moderation.detector(),
+        names.detector(),
         pii.detector(),
         secrets.detector(),
         *classifier().detectors,

@@ -18,7 +18,7 @@ from .unfinished import unfinished
 from .widening import head, outside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["LiveQuestion"]
 
@@ -28,6 +28,10 @@ _ONE_MORE: Final = "\U0010ffff(?!)"
 # A pattern that reaches farther is asked about what lies before only if its head, with which
 # every longer match begins, occurs there.
 _NEAR_CHARS: Final = 96
+
+
+# So little is searched as soon as it is looked at.
+_SHORT_CHARS: Final = 24
 
 
 class LiveQuestion:
@@ -64,7 +68,7 @@ class LiveQuestion:
 
 
 class _Question:
-    """One pattern, compiled when it is first asked."""
+    """One pattern."""
 
     __slots__ = ("_last_outside", "_right", "_search", "pattern", "reach")
 
@@ -74,21 +78,19 @@ class _Question:
         self.reach = bounds.reach
         self._right = bounds.right
         self._last_outside = regex.compile(f"(?r){stranger}").search if stranger else None
-        self._search: Callable[..., regex.Match[str] | None] | None = None
+        self._search = regex.compile(f"(?:{pattern}){_ONE_MORE}").search
 
     def first(self, text: str, begin: int) -> int:
         """From where on a match that reaches the end of the text may begin.
 
         After the last character that no match contains, unless a look-ahead may see it.
         """
-        if self._last_outside is None:
+        if self._last_outside is None or len(text) - begin < _SHORT_CHARS:
             return begin
         found = self._last_outside(text, begin, max(begin, len(text) - self._right))
         return begin if found is None else found.end()
 
     def start(self, text: str, begin: int, timeout_s: float | None) -> int:
         """The first place from `begin` on where a match could still begin or extend."""
-        if self._search is None:
-            self._search = regex.compile(f"(?:{self.pattern}){_ONE_MORE}").search
         found = self._search(text, begin, partial=True, timeout=timeout_s)
         return len(text) if found is None else found.start()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import hyperscan
 
 from .bounds import prove
+from .databases import database
 from .digits import Digits
 from .widening import head, least_digits, widened
 
@@ -228,14 +229,7 @@ class _Scanner:
     def _compile(self, expressions: Mapping[int, bytes]) -> hyperscan.Database | None:
         if not expressions:
             return None
-        database = hyperscan.Database()
-        database.compile(
-            expressions=list(expressions.values()),
-            ids=list(expressions),
-            elements=len(expressions),
-            flags=[self._flags] * len(expressions),
-        )
-        return database
+        return database(expressions, flags=self._flags)
 
     def _compiles(self, expression: bytes) -> bool:
         try:

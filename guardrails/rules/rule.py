@@ -53,8 +53,9 @@ class Rule:
 
     A candidate is what the pattern matches; where the pattern has a group named `value`, the
     match is that group. `accept` decides on a complete candidate (a checksum, a parse) and never
-    moves a boundary. `score` is how sure the rule is by itself, `context` what words add,
-    `alone` how sure it is of a candidate that has a line to itself, as in a form.
+    moves a boundary; `narrow` says which part of a complete candidate is the match, if any.
+    `score` is how sure the rule is by itself, `context` what words add, `alone` how sure it is of
+    a candidate that has a line to itself, as in a form.
     A rule with a score of 0 counts only beside its words.
     `hint` is a simpler pattern that every match begins with, where the pattern itself is too rich
     for the prefilter.
@@ -65,6 +66,7 @@ class Rule:
     pattern: str
     score: float = 0.9
     accept: Callable[[str], bool] | None = None
+    narrow: Callable[[str], tuple[int, int] | None] | None = None
     context: Context | None = None
     alone: float | None = None
     hint: str | None = None

@@ -93,7 +93,7 @@ class RuleScan:
                     break
                 self._floors[index] = self._base + candidate.end()
                 if rule.accepts(candidate) and (score := rule.score(candidate)):
-                    found.append(rule.match(candidate, self._base, score))
+                    found += rule.matches(candidate, self._base, score)
             if time.monotonic() > deadline_s:
                 raise TimeoutError
         self.settled = self._base + live
@@ -133,9 +133,15 @@ class _CompiledRule:
     def accepts(self, candidate: regex.Match[str]) -> bool:
         return self._accept is None or self._accept(candidate[self._value])
 
-    def match(self, candidate: regex.Match[str], base: int, score: float) -> Match:
+    def matches(self, candidate: regex.Match[str], base: int, score: float) -> Iterator[Match]:
+        """The match that a candidate comes to, if it does."""
         begin, end = candidate.span(self._value)
-        return Match(
+        if self._rule.narrow is not None:
+            part = self._rule.narrow(candidate[self._value])
+            if part is None:
+                return
+            begin, end = begin + part[0], begin + part[1]
+        yield Match(
             start=base + begin,
             end=base + end,
             category=self._rule.category,

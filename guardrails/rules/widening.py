@@ -258,6 +258,8 @@ def _members(kind: Any, value: Any) -> tuple[set[int], bool]:
 
 def _class_text(characters: frozenset[int], *, foreign: bool) -> str:
     codes = characters | frozenset(range(0x80, 0x100)) if foreign else characters
+    if len(codes) == 1:
+        return _code(min(codes))
     return f"[{_ranges(codes)}]"
 
 

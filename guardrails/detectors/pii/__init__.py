@@ -7,7 +7,7 @@ health identifiers of more than forty countries by their checksums; passports an
 beside their name; IP and MAC addresses; dates of birth and street addresses in common English,
 German, French, Spanish and Italian forms; persons who introduce themselves or carry a title;
 coordinates.
-Not covered: names, organisations and places in general, which need a language model; addresses
+Not covered: names, organisations and places in general (see `guardrails.detectors.names`); addresses
 without a street word; identifiers of other countries; identifiers without a checksum and without
 a word that names them; anything written in words or split by other text.
 """

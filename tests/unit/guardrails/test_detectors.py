@@ -232,3 +232,32 @@ def test_a_number_with_a_wrong_check_digit_is_left_alone(rules_at_work, kind):
 def test_a_near_miss_is_left_alone(find, detector, text):
     """Over-blocking is the commonest complaint about guards."""
     assert find(detector, text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ask Maria Schneider about it.", [("PERSON", "Maria Schneider")]),
+        ("Dear John F. Kennedy, thanks.", [("PERSON", "John F. Kennedy")]),
+        ("I met Ludwig van Beethoven.", [("PERSON", "Ludwig van Beethoven")]),
+        ("It was Derek who paid.", [("PERSON", "Derek")]),
+        ("Acme Widgets Inc. grew.", [("ORGANIZATION", "Acme Widgets Inc")]),
+        ("The University of Oslo is old.", [("ORGANIZATION", "University of Oslo")]),
+        ("They moved to Portugal.", [("LOCATION", "Portugal")]),
+        ("May will come. Will it? Grant access.", []),
+        ("the quick brown fox", []),
+    ],
+)
+def test_names_are_known_by_lists_and_forms(detectors, text, expected):
+    """Given names, the word that says what an organisation is, and countries; not plain words."""
+    matches = detectors["names"].open().push(text, last=True, timeout_s=5)
+    longest = [
+        match
+        for match in matches
+        if not any(
+            other.start <= match.start and match.end <= other.end and other is not match
+            for other in matches
+        )
+    ]
+    found = sorted((match.category, text[match.start : match.end]) for match in longest)
+    assert found == expected
