@@ -9,7 +9,9 @@ import sys
 def _main() -> int:
     if sys.argv[1:2] == ["check"]:
         from guardrails import check
+        from servicekit import logs
 
+        logs.configure(service="guardrails", level="error")
         return check.main(sys.argv[2:])
     from guardrails.app import GuardrailsApp
     from guardrails.settings import GuardrailsSettings

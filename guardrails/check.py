@@ -2,7 +2,8 @@
 
 One JSON line a text: `{"action", "text", "findings", "executions"}`, with every detector's score
 whether or not it crossed a threshold. Exit code 0 if nothing was blocked, 1 if something was, 2
-if the call makes no sense.
+if the call makes no sense. Reads the settings of the service; `vedette check` runs this where no
+service does.
 """
 
 from __future__ import annotations
@@ -10,23 +11,30 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
-from contextlib import ExitStack, suppress
+import time
+from collections import deque
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from servicekit.settings import SettingsError
 
 from .checking import Checker
-from .classifier import ModelError, classifier
+from .classifier import MODEL_FOLDER, ModelError, classifier
 from .detectors import builtin
 from .findings import Action, Direction, Role
 from .policy import PolicyError, PolicyStore
+from .settings import GuardrailsSettings
 from .surroundings import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from .checking import CheckedText
     from .policy.compiled import CompiledPolicy
@@ -35,6 +43,12 @@ __all__ = ["main"]
 
 EXIT_BLOCKED = 1
 EXIT_USAGE = 2
+
+# Enough to keep every core busy while the model judges some; the policy's time limits count while
+# a text waits for the model, so no more.
+_IN_FLIGHT: Final = 2 * (os.cpu_count() or 1)
+
+_Row = tuple[Direction, Text]
 
 
 class _UsageError(Exception):
@@ -46,80 +60,96 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         return asyncio.run(_run(options))
-    except (_UsageError, PolicyError) as error:
+    except (_UsageError, PolicyError, SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
         return EXIT_USAGE
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m guardrails check", description=__doc__)
-    parser.add_argument("file", nargs="?", help="text to check; standard input without one")
-    parser.add_argument("--jsonl", help='lines of {"text", "role"?, "direction"?} to check')
+    parser.add_argument("file", nargs="?", default="-", help="text to check; `-` reads it")
+    parser.add_argument("--jsonl", help='lines of {"text", "role"?, "direction"?}; `-` reads them')
     parser.add_argument("--out", help="where to write the lines; standard output without it")
-    parser.add_argument("--policy", default="default", help="policy to apply")
+    parser.add_argument("--policy", help="policy to apply")
     parser.add_argument("--policies-dir", type=Path, help="folder of policy files")
-    parser.add_argument("--role", choices=[role.value for role in Role], default=None)
-    parser.add_argument(
-        "--direction", choices=[direction.value for direction in Direction], default="input"
-    )
+    parser.add_argument("--role", choices=[role.value for role in Role])
+    parser.add_argument("--direction", choices=[direction.value for direction in Direction])
     return parser
 
 
 async def _run(options: argparse.Namespace) -> int:
-    policy = _policy(options)
+    settings = GuardrailsSettings.load()
+    model = classifier(settings.classifier_dir or MODEL_FOLDER, workers=os.cpu_count() or 1)
+    policy = PolicyStore(
+        folder=options.policies_dir or settings.policies_dir,
+        default_name=options.policy or settings.default_policy,
+        detectors={detector.name: detector for detector in (*builtin(), *model.detectors)},
+    ).default
     rows = list(_rows(options))
-    model = classifier()
     with suppress(ModelError):  # what it leaves unchecked is in every line's executions
         await model.load()
-    checker, blocked, chars = Checker(judges=model.judges), False, 0
+    secret = settings.secret.get_secret_value().encode() if settings.secret else os.urandom(32)
+    checker, blocked, began_s = Checker(judges=model.judges, secret=secret), 0, time.monotonic()
+    console = Console(stderr=True, highlight=False)
     with ExitStack() as stack:
-        out = stack.enter_context(_opened(options.out, "w")) if options.out else sys.stdout
-        progress = stack.enter_context(_progress(len(rows)))
-        task = progress.add_task("checking", total=len(rows), speed="")
-        for direction, text in rows:
-            checked = await checker.check(policy, text, direction=direction)
-            out.write(json.dumps(_line(checked), ensure_ascii=False) + "\n")
-            blocked = blocked or checked.action is Action.BLOCK
-            chars += len(text.text)
-            elapsed_s = progress.tasks[task].elapsed or 0.0
-            speed = f"{chars / elapsed_s / 1e6:.1f} MB/s" if elapsed_s else ""
-            progress.update(task, advance=1, speed=speed)
+        out = stack.enter_context(_opened(options.out, "w") if options.out else _kept(sys.stdout))
+        progress = stack.enter_context(_progress(console))
+        task = progress.add_task("checking", total=len(rows))
+        async for checked in _checked(checker, policy, rows):
+            out.write(json.dumps(_line(checked)) + "\n")
+            blocked += checked.action is Action.BLOCK
+            progress.advance(task)
+    if options.jsonl is not None:
+        took_s = max(time.monotonic() - began_s, 1e-9)
+        texts, thousands = len(rows), sum(len(text.text) for _, text in rows) / 1000
+        console.print(
+            f"[dim]{texts} texts, {blocked} blocked, {took_s:.1f} s: "
+            f"{texts / took_s:.0f} texts/s, {thousands / took_s:.0f} thousand characters/s[/]"
+        )
     return EXIT_BLOCKED if blocked else 0
 
 
-def _policy(options: argparse.Namespace) -> CompiledPolicy:
-    store = PolicyStore(
-        folder=options.policies_dir,
-        default_name=options.policy,
-        detectors={detector.name: detector for detector in builtin()},
-    )
-    return store.default
+async def _checked(
+    checker: Checker, policy: CompiledPolicy, rows: Sequence[_Row]
+) -> AsyncIterator[CheckedText]:
+    """Check the texts, several at a time, so that no core waits; in their order."""
+    running: deque[asyncio.Task[CheckedText]] = deque()
+    for direction, text in rows:
+        running.append(asyncio.create_task(checker.check(policy, text, direction=direction)))
+        if len(running) >= _IN_FLIGHT:
+            yield await running.popleft()
+    while running:
+        yield await running.popleft()
 
 
-def _rows(options: argparse.Namespace) -> Iterable[tuple[Direction, Text]]:
-    if options.jsonl is None:
-        with _opened(options.file, "r") if options.file else sys.stdin as file:
+def _rows(options: argparse.Namespace) -> Iterator[_Row]:
+    path = options.file if options.jsonl is None else options.jsonl
+    with _kept(sys.stdin) if path == "-" else _opened(path, "r") as file:
+        if options.jsonl is None:
             yield _row({"text": file.read()}, options)
-        return
-    with _opened(options.jsonl, "r") as file:
+            return
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
                     yield _row(json.loads(line), options)
-                except (ValueError, TypeError, KeyError) as error:
+                except (ValueError, TypeError, KeyError, AttributeError) as error:
                     raise _UsageError(
-                        f"{options.jsonl}, line {number}: must be an object with a string `text`, "
+                        f"{path}, line {number}: must be an object with a string `text`, "
                         "and with `role` and `direction` from the contract if it has them"
                     ) from error
 
 
-def _row(row: dict[str, Any], options: argparse.Namespace) -> tuple[Direction, Text]:
-    direction = Direction(row.get("direction") or options.direction)
-    usual = Role.USER if direction is Direction.INPUT else Role.ASSISTANT
+def _row(row: dict[str, Any], options: argparse.Namespace) -> _Row:
+    """What an assistant says goes out and all else in, unless the line says otherwise."""
+    role, direction = row.get("role") or options.role, row.get("direction") or options.direction
+    if not role:
+        role = Role.ASSISTANT if direction == Direction.OUTPUT.value else Role.USER
+    if not direction:
+        direction = Direction.OUTPUT if Role(role) is Role.ASSISTANT else Direction.INPUT
     text = row["text"]
     if not isinstance(text, str):
         raise TypeError
-    return direction, Text(role=Role(row.get("role") or options.role or usual), text=text)
+    return Direction(direction), Text(role=Role(role), text=text)
 
 
 def _line(checked: CheckedText) -> dict[str, Any]:
@@ -158,13 +188,17 @@ def _opened(path: str, mode: str) -> IO[str]:
         raise _UsageError(f"{path}: {error.strerror}") from error
 
 
-def _progress(rows: int) -> Progress:
+def _kept(stream: IO[str]) -> AbstractContextManager[IO[str]]:
+    return nullcontext(stream)
+
+
+def _progress(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[speed]}"),
-        console=Console(stderr=True),
-        disable=rows < 2,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )

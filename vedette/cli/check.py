@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import grpc
 import typer
@@ -17,22 +21,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vedette import probe
 from vedette.cli.terminal import EXIT_CALL_FAILED, EXIT_NO, err, fail
-from vedette.cli.up import report_failure
 from vedette.corpus import Case, CaseError, cases_of_jsonl, check_all
-from vedette.services import GUARDRAILS, embedded, free_ports
-from vedette.supervisor import ServiceFailedError, Supervisor
+from vedette.services import GUARDRAILS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from contextlib import AbstractContextManager
     from typing import TextIO
 
-    from vedette.services import ServiceProcess
-
 __all__ = ["check"]
 
-_PROBE_S = 1.0
-_READY_TIMEOUT_S = 120.0
+_PROBE_S: Final = 1.0
+_EXIT_USAGE: Final = 2
 
 _Jsonl: TypeAlias = Annotated[
     str, typer.Option("--jsonl", metavar="IN", help="A file of cases, one JSON object a line.")
@@ -56,15 +55,11 @@ def check(
     """Check texts; one JSON line each: action, text, findings, and every detector's score.
 
     A case of --jsonl is {"text": ...} with an optional "role" (user, document, ...) and
-    "direction" (input, output). Goes through the running service, or starts one for the time
-    being. Exit code 1 if something was blocked, 3 if something could not be checked.
+    "direction" (input, output). Goes through the running service or, when none runs, checks in a
+    process of its own. Exit code 1 if something was blocked, 3 if something could not be checked.
     """
     cases = _cases(source, jsonl, role)
-    try:
-        blocked, failed = asyncio.run(_run(cases, out, policy, target))
-    except ServiceFailedError as error:
-        report_failure(error)
-        raise typer.Exit(EXIT_CALL_FAILED) from None
+    blocked, failed = asyncio.run(_run(cases, out, policy, target))
     if failed:
         fail(
             f"{failed} of {len(cases)} could not be checked.",
@@ -78,7 +73,7 @@ def check(
 def _cases(source: str, jsonl: str, role: str) -> list[Case]:
     path = jsonl or source
     text = _read(path)
-    lines = text.splitlines() if jsonl else [json.dumps({"text": text, "role": role})]
+    lines = text.split("\n") if jsonl else [json.dumps({"text": text, "role": role})]
     try:
         cases = cases_of_jsonl(lines)
     except CaseError as error:
@@ -99,13 +94,23 @@ def _read(path: str) -> str:
 
 
 async def _run(cases: list[Case], out: Path | None, policy: str, target: str) -> tuple[int, int]:
-    blocked = failed = 0
-    async with _service(target) as address, grpc.aio.insecure_channel(address) as channel:
-        began_s = time.monotonic()
-        with _opened(out) as file, _progress() as progress:
+    address = await _service(target)
+    with _opened(out) as file:
+        if address is None:
+            return _check_alone(cases, file, policy), 0
+        return await _check_through(address, cases, file, policy)
+
+
+async def _check_through(
+    address: str, cases: list[Case], file: TextIO, policy: str
+) -> tuple[int, int]:
+    """Ask a service; how many it blocked, and how many it could not check."""
+    blocked, failed, began_s = 0, 0, time.monotonic()
+    async with grpc.aio.insecure_channel(address) as channel:
+        with _progress() as progress:
             task = progress.add_task("checking", total=len(cases))
             async for outcome in check_all(channel, cases, policy=policy):
-                file.write(json.dumps(outcome.record, ensure_ascii=False) + "\n")
+                file.write(json.dumps(outcome.record) + "\n")
                 blocked += outcome.blocked
                 failed += outcome.failed
                 progress.advance(task)
@@ -118,27 +123,45 @@ async def _run(cases: list[Case], out: Path | None, policy: str, target: str) ->
     return blocked, failed
 
 
-@asynccontextmanager
-async def _service(target: str) -> AsyncIterator[str]:
-    """The address of a running service: the one named, the usual one, or one started for this."""
+def _check_alone(cases: list[Case], file: TextIO, policy: str) -> int:
+    """Run the guard's own command, which prints the same lines; whether it blocked anything."""
+    if find_spec("guardrails") is None or find_spec("hyperscan") is None:
+        fail(
+            "No guardrails run here, and the guard is not installed.",
+            "Install vedette[guardrails], start one with `vedette up`, or name one with --target.",
+            code=EXIT_CALL_FAILED,
+        )
+    command = [sys.executable, "-m", "guardrails", "check", "--jsonl", "-"]
+    with tempfile.TemporaryFile() as lines:
+        lines.writelines(json.dumps(asdict(case)).encode() + b"\n" for case in cases)
+        lines.seek(0)
+        with subprocess.Popen(  # noqa: S603 - our own program
+            [*command, *(["--policy", policy] if policy else [])],
+            stdin=lines,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8:surrogatepass"},
+        ) as guard:
+            checked = 0
+            for line in guard.stdout or ():
+                file.write(line.decode(errors="surrogatepass"))
+                checked += 1
+    if guard.returncode == _EXIT_USAGE:
+        raise typer.Exit(_EXIT_USAGE)
+    if checked < len(cases):
+        fail("The guard stopped midway.", "What it printed says why.", code=EXIT_CALL_FAILED)
+    return guard.returncode
+
+
+async def _service(target: str) -> str | None:
+    """The address of a running service: the one named or the usual one; None if none runs."""
     address = target or GUARDRAILS.address()
     if await probe.status(address, GUARDRAILS.grpc_name, deadline_s=_PROBE_S) == "SERVING":
-        yield address
-        return
+        return address
     if target:
-        fail(f"No guardrails serve at {target}.", "Leave out --target to start one for this.",
+        fail(f"No guardrails serve at {target}.", "Leave out --target to check without a service.",
              code=EXIT_CALL_FAILED)  # fmt: skip
-    err.print(f"[dim]nothing serves at {address}; starting guardrails for this[/]")
-    process = _without_traces()
-    async with Supervisor([process], audience=_Silent(), ready_timeout_s=_READY_TIMEOUT_S):
-        yield process.target
-
-
-def _without_traces() -> ServiceProcess:
-    """Guardrails on a free port; a corpus would push everything else out of the trace files."""
-    [process] = [one for one in embedded(free_ports()) if one.name == GUARDRAILS.name]
-    untraced = {**process.environ, GUARDRAILS.variable("TRACE_DIR"): "none"}
-    return replace(process, environ=untraced)
+    err.print(f"[dim]nothing serves at {address}; checking in a process of its own[/]")
+    return None
 
 
 def _opened(out: Path | None) -> AbstractContextManager[TextIO]:
@@ -160,12 +183,3 @@ def _progress() -> Progress:
         transient=True,
         disable=not err.is_terminal,
     )
-
-
-class _Silent:
-    """Hears and says nothing; if the service fails, its last lines are in the error."""
-
-    def starting(self, name: str) -> None: ...
-    def ready(self, name: str, after_s: float) -> None: ...
-    def line(self, name: str, text: str) -> None: ...
-    def stopping(self, name: str) -> None: ...
