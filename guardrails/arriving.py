@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["config_of", "ignore_rest", "texts_of"]
 
-# How long a caller that was sent the final event may go on writing before the call ends under it.
+# How long a caller that was sent the final event may go on writing before the call ends under it,
+# and how long a silence means that it does not.
 _GRACE_S: Final = 1.0
+_SILENCE_S: Final = 0.05
 
 
 async def config_of(
@@ -77,10 +79,11 @@ async def ignore_rest(requests: AsyncIterator[pb.StreamCheckTextRequest]) -> Non
     A call that ends while its caller writes reads as an internal error in grpc's clients, and
     takes with it the events that they had not read yet.
     """
-    with suppress(TimeoutError, asyncio.CancelledError, InvalidArgument):
+    with suppress(TimeoutError, StopAsyncIteration, asyncio.CancelledError, InvalidArgument):
         async with asyncio.timeout(_GRACE_S):
-            async for _ in requests:
-                pass
+            while True:
+                async with asyncio.timeout(_SILENCE_S):
+                    await anext(requests)
 
 
 def _malformed(error: SplitUtf8) -> InvalidArgument:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from .failures import report
 from .findings import Action, Direction, Execution, ExecutionState, Finding, Role
 from .pseudonyms import Placeholders, Restorer
 from .redaction import Redactor
@@ -284,7 +285,8 @@ class StreamedCheck:
                     answers[key] = await judge.judge(question.text)
         except TimeoutError:
             return self.window.fail(question.detector, ExecutionState.TIMED_OUT)
-        except Exception:  # noqa: BLE001 - whatever a judge raises, it did not answer
+        except Exception as error:  # noqa: BLE001 - whatever a judge raises, it did not answer
+            report(question.detector, error)
             return self.window.fail(question.detector, ExecutionState.FAILED)
         return self.window.resolve(question, answers[key], busy_s=self._clock() - started_s)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
 
+from .failures import report
 from .findings import Execution, ExecutionState, Finding, Match, Treatment
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ class Lane:
             return work()
         except TimeoutError:
             self.fail(ExecutionState.TIMED_OUT)
-        except Exception:  # noqa: BLE001 - whatever a detector raises, it did not run
+        except Exception as error:  # noqa: BLE001 - whatever a detector raises, it did not run
+            report(self.detector, error)
             self.fail(ExecutionState.FAILED)
         finally:
             self._busy_s += self._clock() - started

@@ -6,9 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
 
 from guardrails.checking import Checker, Text
 from guardrails.detectors import builtin
+from guardrails.failures import FailureLog
 from guardrails.findings import Action, Direction, ExecutionState, Match, Role
 from guardrails.policy import PolicyStore
 
@@ -126,3 +128,22 @@ async def test_a_judge_is_awaited_and_its_score_is_told(tmp_path, score, text, a
     assert [(each.state, each.score) for each in checked.executions] == [
         (ExecutionState.RAN, score)
     ]
+
+
+def test_a_failure_is_logged_once_a_minute_by_kind_and_place_and_never_by_text():
+    """Which detector, what kind of error, where; the error's text may quote what was scanned."""
+    now = [0.0]
+    log = FailureLog(clock=lambda: now[0])
+    with structlog.testing.capture_logs() as lines:
+        for now[0], error in (
+            (0, ValueError("plantedsecret")),
+            (59, ValueError("plantedsecret")),
+            (59, KeyError("plantedsecret")),
+            (60, ValueError("plantedsecret")),
+        ):
+            log.report("pii", error)
+    said = [(line["event"], line["detector"], line["error"]) for line in lines]
+    assert said == [
+        ("detector.failed", "pii", kind) for kind in ("ValueError", "KeyError", "ValueError")
+    ]
+    assert "plantedsecret" not in str(lines)
