@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import torch
+
 from inference.engine import sampler
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.request import FinishReason
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from inference.engine.request import Output, Refusal, Request
     from inference.engine.runner import Row, Runner
     from inference.engine.sampler import Choice
-    from inference.engine.scheduler import Scheduler
+    from inference.engine.scheduler import Plan, Scheduler
 
 __all__ = ["BatchingEngine", "Engine", "Load", "StepError"]
 
@@ -64,7 +66,7 @@ class Engine(Protocol):
         """End a request; its last news, if it was there."""
 
     def pause(self, request_id: int, *, paused: bool) -> None:
-        """Stop computing a request without letting go of anything, or go on with it."""
+        """Stop computing a request, or go on with it; others may take its place meanwhile."""
 
     def step(self) -> list[Output]:
         """Compute once and tell what came of it.
@@ -159,7 +161,7 @@ class BatchingEngine:
         """Leave a request out of the steps, or take it in again."""
         sequence = self._sequences.get(request_id)
         if sequence is not None:
-            sequence.paused = paused
+            self._scheduler.pause(sequence, paused=paused)
 
     def step(self) -> list[Output]:
         """Schedule, compute, choose, tell."""
@@ -171,7 +173,7 @@ class BatchingEngine:
         try:
             choices = self._compute(plan.rows)
         except Exception as error:
-            outputs += self._fail([sequence for sequence, _ in plan.rows])
+            outputs += self._fail(_guilty(plan, error))
             raise StepError(outputs) from error
         self._num_steps += 1
         self._num_rows += len(plan.rows)
@@ -223,3 +225,11 @@ class BatchingEngine:
         outputs = [self._end(sequence, FinishReason.ERROR, now_s) for sequence in sequences]
         self._scheduler.drop_cache()
         return outputs
+
+
+def _guilty(plan: Plan, error: Exception) -> list[Sequence]:
+    """Whom a failed step fails: all, but where memory ran out only those with a prompt in it."""
+    everyone = [sequence for sequence, _ in plan.rows]
+    if not isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return everyone
+    return [sequence for sequence in everyone if not sequence.is_decoding] or everyone

@@ -71,6 +71,7 @@ class Scheduler:
         self._pace = Pace(max_step_tokens=limits.max_step_tokens)
         self._chunking = Chunking(prompt_share=limits.prompt_share)
         self._is_queued = False
+        self._parked: list[Sequence] = []  # paused, and without blocks until they go on
         self.running: list[Sequence] = []
 
     @property
@@ -90,8 +91,17 @@ class Scheduler:
         if sequence in self.running:
             self.running.remove(sequence)
             self._release(sequence)
+        elif sequence in self._parked:
+            self._parked.remove(sequence)
         else:
             self._waiting.remove(sequence)
+
+    def pause(self, sequence: Sequence, *, paused: bool) -> None:
+        """Leave a sequence out of the steps; it keeps its place while nobody else wants it."""
+        sequence.paused = paused
+        if not paused and sequence in self._parked:
+            self._parked.remove(sequence)
+            self._waiting.push_back(sequence)
 
     def schedule(self, now_s: float) -> Plan:
         """Choose the rows of the next step."""
@@ -179,10 +189,12 @@ class Scheduler:
 
     def _admit(self, plan: Plan, now_s: float) -> None:
         """Move sequences from the queue to the running ones while there is room."""
-        while self._waiting and len(self.running) < self._limits.max_running:
+        while self._waiting:
             sequence = self._waiting.peek()
-            if not self._allocate(sequence):
-                return
+            if len(self.running) >= self._limits.max_running or not self._allocate(sequence):
+                if not self._park_one():
+                    return
+                continue
             self._waiting.pop()
             self.running.append(sequence)
             plan.num_admitted += 1
@@ -206,10 +218,20 @@ class Scheduler:
             sequence.num_cached = sequence.num_computed
         return True
 
+    def _park_one(self) -> bool:
+        """Make a paused sequence give up its place, if there is one."""
+        paused = [sequence for sequence in self.running if sequence.paused]
+        if paused:
+            self._preempt(min(paused, key=_worth))
+        return bool(paused)
+
     def _preempt(self, sequence: Sequence) -> None:
         self.running.remove(sequence)
         self._release(sequence)
-        self._waiting.push_back(sequence)
+        if sequence.paused:
+            self._parked.append(sequence)
+        else:
+            self._waiting.push_back(sequence)
 
     def _release(self, sequence: Sequence) -> None:
         self._blocks.release(sequence.blocks)
@@ -221,6 +243,6 @@ def _is_ready(sequence: Sequence, *, decoding: bool) -> bool:
     return not sequence.paused and sequence.is_decoding == decoding
 
 
-def _worth(sequence: Sequence) -> tuple[int, float]:
-    """The last to be preempted is the most urgent, then the oldest."""
-    return (sequence.request.priority, -sequence.arrived_s)
+def _worth(sequence: Sequence) -> tuple[bool, int, float]:
+    """The last to be preempted is one that somebody reads, the most urgent, then the oldest."""
+    return (not sequence.paused, sequence.request.priority, -sequence.arrived_s)

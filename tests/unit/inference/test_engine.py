@@ -110,6 +110,50 @@ def test_a_failed_step_fails_its_requests_and_the_engine_goes_on(bench):
     assert "kept" == engine.texts[kept]
 
 
+def test_out_of_memory_fails_the_newcomer_and_the_others_go_on(bench):
+    """A prompt that is too much ends with an error; answers under way are computed again."""
+
+    class Small(WeightlessRunner):
+        def forward(self, rows):
+            if sum(row.stop - row.start for row in rows) > 20:
+                raise MemoryError
+            return super().forward(rows)
+
+    engine = bench(runner=Small(num_blocks=32))
+    kept = engine.add("under way")
+    engine.step()
+    lost = engine.add("x" * 30)
+    with pytest.raises(StepError) as caught:
+        engine.step()
+    engine.collect(caught.value.outputs)
+    engine.run()
+    assert FinishReason.ERROR is engine.finals[lost].finish_reason
+    assert "under way" == engine.texts[kept]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        pytest.param({"max_running": 1}, "new", id="places"),
+        pytest.param({"num_blocks": 4}, "y" * 40, id="blocks"),
+    ],
+)
+def test_a_request_that_nobody_reads_gives_its_place_to_others(bench, fields, text):
+    """It is paused, another is answered in its place, and then it ends as if nothing had been."""
+    engine = bench(**fields)
+    unread = engine.add("a long answer " * 2)
+    engine.step(), engine.step()
+    engine.engine.pause(unread, paused=True)
+    other = engine.add(text, max_new_tokens=5)
+    for _ in range(8):
+        engine.step()
+    assert text[:5] == engine.texts[other]
+    assert unread not in engine.finals
+    engine.engine.pause(unread, paused=False)
+    engine.run()
+    assert "a long answer " * 2 == engine.texts[unread]
+
+
 def test_a_long_prompt_does_not_hold_up_a_running_answer(bench):
     """While a prompt is computed in chunks, a running answer gets a token every step."""
     engine = bench(max_step_tokens=16, num_blocks=64)
