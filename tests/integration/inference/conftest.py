@@ -6,12 +6,21 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2_grpc
 
 from inference.app import InferenceApp
 from inference.settings import InferenceSettings
 from servicekit.process import Process
 from vedette.inference.v1 import inference_pb2 as pb
 from vedette.inference.v1 import inference_pb2_grpc
+
+
+class Served(inference_pb2_grpc.InferenceServiceStub):
+    """The service, and what it says of its health."""
+
+    def __init__(self, channel):
+        super().__init__(channel)
+        self.health = health_pb2_grpc.HealthStub(channel)
 
 
 @pytest.fixture
@@ -26,7 +35,7 @@ def serve(tmp_path):
         try:
             await process.start()
             async with grpc.aio.insecure_channel(f"127.0.0.1:{process.port}") as channel:
-                yield inference_pb2_grpc.InferenceServiceStub(channel)
+                yield Served(channel)
         finally:
             await process.stop()
 
