@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import regex
+
 from .bounds import LOOKS, MAX_CHARS, REPEATS, ops, parser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 __all__ = [
     "edge",
@@ -228,17 +230,17 @@ def _class(operator: Any, argument: Any, *, fold: bool) -> tuple[frozenset[int],
     return frozenset(members), foreign
 
 
-def _is_word(char: str) -> bool:
-    return char.isalnum() or char == "_"
-
-
-_CATEGORIES: Final[dict[Any, Callable[[str], bool]]] = {
-    ops.CATEGORY_DIGIT: str.isdigit,
-    ops.CATEGORY_SPACE: str.isspace,
-    ops.CATEGORY_WORD: _is_word,
-    ops.CATEGORY_NOT_DIGIT: lambda char: not char.isdigit(),
-    ops.CATEGORY_NOT_SPACE: lambda char: not char.isspace(),
-    ops.CATEGORY_NOT_WORD: lambda char: not _is_word(char),
+# As `regex` reads them, which searches; `str.isspace` counts four control characters more.
+_CATEGORIES: Final = {
+    category: frozenset(code for code in range(128) if regex.fullmatch(written, chr(code)))
+    for category, written in (
+        (ops.CATEGORY_DIGIT, r"\d"),
+        (ops.CATEGORY_SPACE, r"\s"),
+        (ops.CATEGORY_WORD, r"\w"),
+        (ops.CATEGORY_NOT_DIGIT, r"\D"),
+        (ops.CATEGORY_NOT_SPACE, r"\S"),
+        (ops.CATEGORY_NOT_WORD, r"\W"),
+    )
 }
 
 
@@ -252,7 +254,7 @@ def _members(kind: Any, value: Any) -> tuple[set[int], bool]:
     if kind is ops.NOT_LITERAL:
         return set(range(128)) - {value}, True
     if kind is ops.CATEGORY:
-        return {code for code in range(128) if _CATEGORIES[value](chr(code))}, True
+        return set(_CATEGORIES[value]), True
     return (set(), False) if kind is ops.NEGATE else (set(range(128)), True)
 
 

@@ -7,7 +7,7 @@ import os
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from guardrails.decoding import TextDecoder
@@ -92,6 +92,10 @@ ODDITIES = [
     "[EMAIL]",
     "[EMAIL_1]",
     "\x00",
+    "\x1f",
+    "\x1c",
+    "\x85",
+    "\u2028",
 ]
 LONG = [
     "-----BEGIN PRIVATE KEY-----\n"
@@ -185,6 +189,7 @@ def guard(policy, chunks, direction=Direction.OUTPUT):
 
 
 @given(text=blocking_texts, chunking=chunkings, name=st.sampled_from(["default", "strict"]))
+@example(f"{HITS[13]}\x1f{HITS[0]}", None, "default")
 @cases(1200)
 def test_a_stream_gives_what_the_unary_check_gives(policies, text, chunking, name):
     """Released text, findings, end and attestation are equal however the text is cut."""
