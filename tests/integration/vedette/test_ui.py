@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import http.server
+import itertools
 import json
 import os
 import re
@@ -11,10 +13,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from vedette.pages import trace_page
+from vedette.scraping import Scraper
 from vedette.ui import UiServer
 
 TRACE_ID = "ab12" + "0" * 28
@@ -24,7 +28,7 @@ in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium 
 
 @pytest.fixture
 def ui(tmp_path):
-    server = UiServer(port=0, folder=tmp_path)
+    server = UiServer(port=0, folder=tmp_path, metrics=())
     serving = threading.Thread(target=server.serve_forever, args=(0.01,))
     serving.start()
     yield server
@@ -182,3 +186,60 @@ def test_the_live_page_shows_list_plots_and_the_chosen_trace(
     assert drawn.count("<circle") >= 2
     assert "nothing found" in drawn
     assert drawn.count('class="lane"') == 7
+
+
+@pytest.fixture
+def metrics():
+    """A service's metrics page, on which everything grows; its address."""
+    asked = itertools.count(1)
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            count = 20 * next(asked)
+            body = (
+                f'gen_ai_client_operation_duration_seconds_count{{vedette_finish_reason="stop"}} '
+                f"{count}\n"
+                f'gen_ai_client_operation_duration_seconds_bucket{{le="0.2"}} {count}\n'
+                f'gen_ai_client_operation_duration_seconds_bucket{{le="+Inf"}} {count}\n'
+                f'vedette_guard_check_duration_seconds_count{{vedette_guard_action="block"}} '
+                f"{count}\n"
+            ).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+    serving.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+def test_it_gives_the_services_figures(ui, metrics):
+    """Rates and times over the time between two looks; without a service there are none."""
+    assert {"figures": []} == json.loads(get(ui, "/api/metrics")[1])
+    clock = itertools.count(1000, 10)
+    ui.scraper = Scraper([metrics], clock=lambda: next(clock))
+    get(ui, "/api/metrics")
+    [found] = json.loads(get(ui, "/api/metrics")[1])["figures"]
+    assert ({"stop": 2.0}, {"block": 2.0}) == (found["answers_per_s"], found["checks_per_s"])
+    assert 100.0 == found["latency_p50_ms"]
+
+
+@in_chromium
+def test_the_live_page_draws_the_services_figures(ui, tmp_path, metrics):
+    """Throughput, times and verdicts as lines, with the latest values in words."""
+    clock = itertools.count(time.time() - 40, 10)
+    ui.scraper = Scraper([metrics], clock=lambda: next(clock))
+    for _ in range(3):
+        ui.scraper.latest()
+    drawn = dom(ui.url, tmp_path / "profile")
+    assert drawn.count("<polyline") >= 4
+    assert "answered 2.0/s" in drawn
+    assert "blocking 2.0/s" in drawn

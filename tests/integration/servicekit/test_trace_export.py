@@ -1,0 +1,96 @@
+"""Spans on their way out of a process, read by other people's code."""
+
+from __future__ import annotations
+
+import json
+from concurrent import futures
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
+from opentelemetry.proto_json.trace.v1.trace import TracesData
+from opentelemetry.trace import Link, format_trace_id
+from pydantic_settings import SettingsConfigDict
+
+from servicekit.settings import ServiceSettings
+from servicekit.telemetry import Telemetry
+from vedette.traces.store import TraceFiles
+
+
+class Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="VEDETTE_GUARDRAILS_")
+
+
+def _record(settings):
+    """Two spans of one trace, one with everything that a span can have; their trace id."""
+    telemetry = Telemetry(service="guardrails", version="1", settings=settings)
+    with telemetry.tracer.start_as_current_span("outer") as outer:
+        link = Link(outer.get_span_context(), {"why": "batch"})
+        with telemetry.tracer.start_as_current_span("inner", links=[link]) as inner:
+            inner.set_attributes({"text": "über", "count": 3, "share": 0.5, "names": ["a", "b"]})
+            inner.add_event("happened", {"flag": True})
+    telemetry.close()
+    return format_trace_id(outer.get_span_context().trace_id)
+
+
+def test_the_official_reader_reads_the_files(tmp_path):
+    """OpenTelemetry's own types for OTLP-JSON find what was recorded, and so does the command."""
+    trace_id = _record(Settings(trace_dir=tmp_path))
+    [path] = tmp_path.glob("*.jsonl")
+    spans = [
+        (resource, span)
+        for line in path.read_text().splitlines()
+        for resource in TracesData.from_dict(json.loads(line)).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    assert {"outer", "inner"} == {span.name for _, span in spans}
+    [inner] = [span for _, span in spans if span.name == "inner"]
+    assert {trace_id} == {span.trace_id.hex() for _, span in spans}
+    assert "über" == next(a.value.string_value for a in inner.attributes if a.key == "text")
+    assert (["happened"], 1) == ([event.name for event in inner.events], len(inner.links))
+    [resource_name] = {
+        a.value.string_value
+        for resource, _ in spans
+        for a in resource.resource.attributes
+        if a.key == "service.name"
+    }
+    assert "guardrails" == resource_name
+    ours = TraceFiles(tmp_path).get(trace_id)
+    assert [(), (trace_id,)] == [span.shared_with for span in ours.spans]
+
+
+def test_the_official_receiver_takes_what_is_sent(collector):
+    """By OTLP over gRPC, with resource, attributes, events and links."""
+    target, requests = collector
+    trace_id = _record(Settings(trace_dir=None, otlp_endpoint=target))
+    spans = [
+        span
+        for request in requests
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    assert {"outer", "inner"} == {span.name for span in spans}
+    assert {trace_id} == {span.trace_id.hex() for span in spans}
+    [inner] = [span for span in spans if span.name == "inner"]
+    assert (4, 1, 1) == (len(inner.attributes), len(inner.events), len(inner.links))
+
+
+@pytest.fixture
+def collector():
+    """The official receiver's side of OTLP over gRPC; its address, and what it took."""
+    requests = []
+
+    class Receiver(otlp_grpc.TraceServiceServicer):
+        def Export(self, request, context):
+            requests.append(request)
+            return otlp.ExportTraceServiceResponse()
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    otlp_grpc.add_TraceServiceServicer_to_server(Receiver(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"http://127.0.0.1:{port}", requests
+    server.stop(0).wait()
