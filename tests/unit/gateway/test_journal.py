@@ -30,7 +30,7 @@ def outcomes(journal):
 
 def test_a_step_has_what_is_called_meanwhile_below_it(journal, spans):
     """The inner step ends first, and its span's parent is the outer one."""
-    with journal.during("outer", "done"), journal.during("inner", "miss") as step:
+    with journal.begin("outer", "done"), journal.begin("inner", "miss") as step:
         step.outcome = "hit"
     inner, outer = spans.get_finished_spans()
     assert [("inner", "hit"), ("outer", "done")] == outcomes(journal)
@@ -41,7 +41,7 @@ def test_a_step_has_what_is_called_meanwhile_below_it(journal, spans):
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
 def test_a_step_that_is_left_by_an_error_has_its_first_outcome(journal, spans, error):
     """And nothing of the error's text."""
-    with pytest.raises(error), journal.during("limits", "refused"):
+    with pytest.raises(error), journal.begin("limits", "refused"):
         raise error("a secret")
     [span] = spans.get_finished_spans()
     assert [("limits", "refused")] == outcomes(journal)
@@ -59,7 +59,7 @@ def test_only_the_first_end_counts(journal, spans):
 def test_a_fork_shares_steps_and_time_and_not_usage(journal):
     """The steps of shared work belong to the request that caused it."""
     fork = journal.fork()
-    with fork.during("cache", "hit"):
+    with fork.begin("cache", "hit"):
         pass
     fork.usage = object()
     assert ([("cache", "hit")], None) == (outcomes(journal), journal.usage)
