@@ -19,6 +19,8 @@ HOPS: Final = ("gateway", "guardrails", "inference")
 _OUTERMOST: Final = HOPS[0]
 # The steps of the gateway that may make a call to a service unnecessary.
 _CACHES: Final = {"cache": "inference", "verdict_cache": "guardrails"}
+# What such a step says when it was: kept, or made for another request at the same time.
+_SPARING: Final = ("hit", "shared")
 # The calls that go through guard and model; the others are answered by the gateway itself.
 _ANSWERING: Final = ("/Generate", "/StreamGenerate")
 
@@ -166,7 +168,7 @@ class Trace:
         if self.root.attributes.get(names.FINISH_REASON) == "BLOCKED":
             spared.add("inference")
         steps = [span for span in self.spans if span.service == _OUTERMOST]
-        hits = {span.name for span in steps if "hit" in span.attributes.values()}
+        hits = {span.name for span in steps if span.attributes.get(names.STEP_OUTCOME) in _SPARING}
         return spared | {_CACHES[name] for name in hits & _CACHES.keys()}
 
     def _is_unanswered(self, span: Span) -> bool:

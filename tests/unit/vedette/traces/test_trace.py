@@ -54,7 +54,8 @@ def test_an_answer_from_the_cache_did_without_the_model(
 ):
     """A hit explains why the model was not asked, a miss does not."""
     spans = [s for s in whole_request() if s.span_id not in ("ic", "is", "p", "d")]
-    spans.append(span("k", "g", at=(11, 12), name="cache", attributes={"outcome": outcome}))
+    outcome = {"vedette.step.outcome": outcome}
+    spans.append(span("k", "g", at=(11, 12), name="cache", attributes=outcome))
     assert trace_of(spans).missing_hops == expected
 
 
