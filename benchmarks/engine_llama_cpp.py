@@ -8,7 +8,7 @@ import time
 
 import llama_cpp as llama
 import numpy as np
-from engine_protocol import Task, serve
+from engine_protocol import Task, Times, serve
 
 _BATCH = 2048
 
@@ -25,8 +25,8 @@ class LlamaCpp:
         self._width = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self._model))
         self._batch = llama.llama_batch_init(_BATCH, 0, 1)
 
-    def run(self, task: Task) -> float:
-        """Seconds for the whole task, without making the context."""
+    def run(self, task: Task) -> Times:
+        """Prefill all prompts, then decode them together; making the context is not counted."""
         count, length = len(task.prompts), len(task.prompts[0])
         parameters = llama.llama_context_default_params()
         parameters.n_ctx = count * (length + task.new_tokens + 32)
@@ -36,15 +36,16 @@ class LlamaCpp:
         context = llama.llama_init_from_model(self._model, parameters)
         start_s = time.perf_counter()
         tokens = self._prefill(context, task)
+        times = [time.perf_counter() - start_s]
         for step in range(task.new_tokens - 1):
             self._begin()
             for sequence, token in enumerate(tokens):
                 self._add(token, length + step, sequence, logits=True)
             self._decode(context)
             tokens = [self._best(context, index) for index in range(count)]
-        seconds = time.perf_counter() - start_s
+            times.append(time.perf_counter() - start_s)
         llama.llama_free(context)
-        return seconds
+        return [times] * count
 
     def _prefill(self, context: object, task: Task) -> list[int]:
         length, tokens = len(task.prompts[0]), []

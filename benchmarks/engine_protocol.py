@@ -6,13 +6,18 @@ This file imports nothing outside the standard library: it runs in every peer's 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = ["Task", "Times", "serve"]
+
+# For each stream, when each of its tokens was there, in seconds since the task began.
+Times = list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,18 @@ class Task:
     new_tokens: int
 
 
-def serve(run: Callable[[Task], float]) -> None:
-    """Answer tasks with seconds until standard input ends."""
+def serve(run: Callable[[Task], Times]) -> None:
+    """Answer tasks until standard input ends."""
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        seconds = run(Task(**json.loads(line)))
-        resident_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({"seconds": seconds, "resident_mib": resident_kib // 1024}), flush=True)
+        task = Task(**json.loads(line))
+        times = run(task)
+        assert [task.new_tokens] * len(task.prompts) == [len(stream) for stream in times]
+        print(json.dumps({"times": times, **_memory()}), flush=True)
+
+
+def _memory() -> dict[str, int]:
+    """Resident memory now and at most so far, in MiB."""
+    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    kib = {words[0]: int(words[1]) for words in lines if words[0] in ("VmRSS:", "VmHWM:")}
+    return {"resident_mib": kib["VmRSS:"] // 1024, "peak_mib": kib["VmHWM:"] // 1024}

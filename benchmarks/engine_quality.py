@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
@@ -15,14 +16,23 @@ from rich.table import Table
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from inference.backends.llama import LlamaRunner, Stack, read_stack
+from inference.backends.llama import LlamaRunner, read_stack
 from inference.backends.matrices import Bits, Dense, Int4, Int8, Packed
+from inference.backends.native.library import load_kernels
+from inference.backends.native.runner import NativeRunner
 from inference.engine.runner import Row
 from inference.models import smollm2
 from vedette import home
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inference.backends.matrices import Matrix
+    from inference.engine.runner import Runner
+
 TEXTS = ("README.md", "docs/architecture.md", "docs/threat-model.md", "docs/operations.md")
-WINDOWS, LENGTH, BLOCK = 8, 128, 32
+WINDOWS, LENGTH, BLOCK = 24, 128, 32
+PER_WINDOW = LENGTH // BLOCK
 
 
 def main() -> int:
@@ -30,19 +40,10 @@ def main() -> int:
     folder = smollm2.obtain(home.models_dir())
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     windows = read_windows(Tokenizer.from_file(str(folder / "tokenizer.json")))
-    plain = Packed if Packed.is_available(torch.bfloat16) else Dense
-    cpu = torch.device("cpu")
-    forms = {
-        "bf16": read_stack(model, plain, plain),
-        "int4 g32, int8 head": read_stack(model, Int4, Int8),
-        "int8 by row": read_stack(model, Int8, Int8),
-        "bitsandbytes nf4": read_stack(model, partial(Bits, device=cpu, bits=4), plain),
-        "bitsandbytes int8": read_stack(model, partial(Bits, device=cpu, bits=8), plain),
-    }
     table = Table("form", "perplexity", "against bf16", "same greedy token as bf16")
     reference_loss, reference_choices = 0.0, torch.empty(0)
-    for name, stack in forms.items():
-        loss, choices = measure(model, stack, windows)
+    for name, make in forms(model).items():
+        loss, choices = measure(make(), windows)
         if name == "bf16":
             reference_loss, reference_choices = loss, choices
         same = (choices == reference_choices).float().mean().item()
@@ -51,6 +52,37 @@ def main() -> int:
         table.add_row(name, f"{perplexity:.3f}", f"{100 * (ratio - 1):+.2f} %", f"{same:.1%}")
     Console().print(table)
     return 0
+
+
+def forms(model: Any) -> dict[str, Callable[[], Runner]]:
+    """Makers of runners, each with the weights in another form; bfloat16 first."""
+    num_blocks = WINDOWS * PER_WINDOW
+
+    def through_torch(matrix: Callable[..., Matrix], head: Callable[..., Matrix]) -> Runner:
+        stack = read_stack(model, matrix, head)
+        return LlamaRunner(
+            model,
+            choose_stack=lambda _: stack,
+            num_blocks=num_blocks,
+            block_size=BLOCK,
+            context_length=LENGTH,
+        )
+
+    plain = Packed if Packed.is_available(torch.bfloat16) else Dense
+    nf4, int8 = (partial(Bits, device=torch.device("cpu"), bits=bits) for bits in (4, 8))
+    made: dict[str, Callable[[], Runner]] = {
+        "bf16": partial(through_torch, plain, plain),
+        "int4 g32, int8 head": partial(through_torch, Int4, Int8),
+        "int8 by row": partial(through_torch, Int8, Int8),
+        "bitsandbytes nf4": partial(through_torch, nf4, plain),
+        "bitsandbytes int8": partial(through_torch, int8, plain),
+    }
+    kernels = load_kernels(home.models_dir())
+    if kernels is not None:
+        made["own kernels: int8 weights and activations"] = partial(
+            NativeRunner, model, kernels, num_blocks=num_blocks, context_length=LENGTH
+        )
+    return made
 
 
 def read_windows(tokenizer: Tokenizer) -> list[list[int]]:
@@ -62,20 +94,12 @@ def read_windows(tokenizer: Tokenizer) -> list[list[int]]:
     return [tokens[i * stride : i * stride + LENGTH] for i in range(WINDOWS)]
 
 
-def measure(model: object, stack: Stack, windows: list[list[int]]) -> tuple[float, torch.Tensor]:
+def measure(runner: Runner, windows: list[list[int]]) -> tuple[float, torch.Tensor]:
     """The mean loss over all windows, and the likeliest token at each place."""
-    per_window = LENGTH // BLOCK
-    runner = LlamaRunner(
-        model,
-        choose_stack=lambda _: stack,
-        num_blocks=per_window * len(windows),
-        block_size=BLOCK,
-        context_length=LENGTH,
-    )
     losses, choices = [], []
     for place in range(LENGTH - 1):
         rows = [
-            Row(i, w[: place + 1], place, place + 1, range(i * per_window, (i + 1) * per_window))
+            Row(i, w[: place + 1], place, place + 1, range(i * PER_WINDOW, (i + 1) * PER_WINDOW))
             for i, w in enumerate(windows)
         ]
         logits = runner.forward(rows)
