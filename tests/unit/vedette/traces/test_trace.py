@@ -48,7 +48,9 @@ def test_a_service_that_was_down_need_not_show(whole_request, trace_of):
     assert trace_of([replace(root, events=(degraded,)), *rest]).missing_hops == ()
 
 
-@pytest.mark.parametrize(("outcome", "expected"), [("hit", ()), ("miss", ("inference",))])
+@pytest.mark.parametrize(
+    ("outcome", "expected"), [("hit", ()), ("shared", ()), ("miss", ("inference",))]
+)
 def test_an_answer_from_the_cache_did_without_the_model(
     span, whole_request, trace_of, outcome, expected
 ):
