@@ -1,22 +1,19 @@
-"""The composition root: the only place that knows what the gateway is made of."""
+"""The composition root: the only place that knows what the gateway is made of.
+
+What it remembers is put together in `gateway.state.backing`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING, ClassVar
 
 from gateway.admission import Admission
-from gateway.audit.layer import Audited, Decisions
-from gateway.audit.stores import AuditFiles, MemoryRecords, Retention, SharedRecords
-from gateway.budget.fallback import ResilientLedger
+from gateway.audit.layer import Audited
 from gateway.budget.layer import Budgeted
-from gateway.budget.ledger import MemoryLedger
 from gateway.budget.prices import PriceList
 from gateway.budget.report import UsageReport
-from gateway.budget.shared import SharedLedger
 from gateway.cache.answers import CachedModel
-from gateway.cache.stores import MemoryStore, SharedStore
 from gateway.cache.verdicts import CachedVerdicts
 from gateway.catalogue import Catalogue
 from gateway.failure.breaker import Breaker
@@ -32,18 +29,15 @@ from gateway.identity.access import Access, LocalAccess
 from gateway.identity.interceptor import Gate
 from gateway.identity.register import RegisterError, read
 from gateway.identity.upkeep import Upkeep
-from gateway.limits.fallback import LocalLimits, SharedLimits
 from gateway.limits.layer import Limited, Toll
-from gateway.limits.meters import MemoryMeters, SharedMeters
 from gateway.limits.shedding import Pressure, Shedding
-from gateway.limits.slots import MemorySlots, SharedSlots
 from gateway.metrics import BudgetWatch, GatewayMetrics
 from gateway.model import RemoteModel
 from gateway.monitors import Probes
 from gateway.pipeline import Pipeline
 from gateway.service import GatewayService
 from gateway.speculation import Speculative, Waste
-from gateway.state.shared import SharedState
+from gateway.state.backing import Backing
 from gateway.steps import NotedGuard, NotedModel
 from gateway.terms import GuardLoss
 from servicekit.channels import open_channel
@@ -53,12 +47,8 @@ from vedette.gateway.v1 import gateway_pb2_grpc as stubs
 if TYPE_CHECKING:
     import grpc
 
-    from gateway.audit.stores import Records
     from gateway.budget.layer import Counter
-    from gateway.budget.ledger import Ledger
-    from gateway.cache.stores import Store
     from gateway.identity.access import Identity
-    from gateway.limits.fallback import Limits
     from gateway.pipeline import Answerer, Guard, Model
     from gateway.settings import GatewaySettings
     from servicekit.channels import TracedChannel
@@ -87,28 +77,24 @@ class GatewayApp:
         self._access: Access | None = None
         self._upkeep: Upkeep | None = None
         self._prices = PriceList()
-        self._state = self._shared_state()
+        self._backing = Backing(settings, self._metrics)
         self.interceptors = (self._gate(),)
-        self._ledger = self._accounts()
-        self._audit_files: AuditFiles | None = None
-        self._decisions = self._records()
         model = RemoteModel(self._inference)
         self._catalogue = (
             Catalogue(self._guardrails, self._inference) if settings.wants_catalogue else None
         )
         pipeline = self._pipeline_alone = self._pipeline(self._guard(), self._model(model))
-        limits = self._limits()
         self._service = GatewayService(
             admission=Admission(
                 policies=settings.policies,
                 max_prompt_chars=settings.max_prompt_chars,
                 max_messages=settings.max_messages,
             ),
-            answerer=self._layers(pipeline, model, limits),
-            toll=Toll(limits),
+            answerer=self._layers(pipeline, model),
+            toll=Toll(self._backing.limits),
             model=model,
-            usage_report=UsageReport(self._ledger, self._prices),
-            decisions=self._decisions,
+            usage_report=UsageReport(self._backing.ledger, self._prices),
+            decisions=self._backing.decisions,
             default_deadline_s=settings.default_deadline_s,
             tracer=kit.tracer,
             metrics=self._metrics,
@@ -126,6 +112,7 @@ class GatewayApp:
         self._tasks = [
             asyncio.create_task(self._follow_guardrails(self._guardrails_health)),
             asyncio.create_task(_follow(self._inference, self._inference_health)),
+            asyncio.create_task(self._backing.run()),
         ]
         if self._upkeep is not None:
             await self._upkeep.refresh_keys()
@@ -140,13 +127,11 @@ class GatewayApp:
             )
             self._tasks.append(asyncio.create_task(probes.run()))
         if self._access is not None:
-            budgets = BudgetWatch(self._kit.meter, self._ledger, self._access)
+            budgets = BudgetWatch(self._kit.meter, self._backing.ledger, self._access)
             self._tasks.append(asyncio.create_task(budgets.run()))
         if self._catalogue is not None:
             await self._catalogue.refresh()
             self._tasks.append(asyncio.create_task(self._catalogue.run()))
-        if isinstance(self._ledger, ResilientLedger):
-            self._tasks.append(asyncio.create_task(self._ledger.run()))
 
     async def close(self) -> None:
         """Let go of the upstreams."""
@@ -154,12 +139,7 @@ class GatewayApp:
             task.cancel()
         for channel in (self._guardrails, self._inference, *self._others):
             await channel.close()
-        if isinstance(self._ledger, ResilientLedger):
-            await self._ledger.book()
-        if self._state is not None:
-            await self._state.close()
-        if self._audit_files is not None:
-            self._audit_files.close()
+        await self._backing.close()
 
     def _pipeline(self, guard: Guard, model: Model) -> Answerer:
         pipeline = Pipeline(guard=guard, model=model)
@@ -167,19 +147,6 @@ class GatewayApp:
             return pipeline
         waste = Waste(most=self._settings.speculate_max_blocked)
         return Speculative(pipeline, guard, catalogue=self._catalogue, waste=waste)
-
-    def _shared_state(self) -> SharedState | None:
-        if not self._settings.redis_url:
-            return None
-        breaker = Breaker("redis", fail_max=3, reset_s=1.0)
-        self._metrics.watch(breaker)
-        return SharedState(
-            self._settings.redis_url, breaker, timeout_s=self._settings.redis_timeout_s
-        )
-
-    def _store(self) -> Store:
-        near = MemoryStore(max_chars=self._settings.cache_max_chars)
-        return SharedStore(self._state, near) if self._state is not None else near
 
     def _guard(self) -> Guard:
         """The guardrails service and what stands around it, from the inside out."""
@@ -192,7 +159,7 @@ class GatewayApp:
         if self._catalogue is not None and settings.verdict_cache_ttl_s is not None:
             guard = CachedVerdicts(
                 guard,
-                store=self._store(),
+                store=self._backing.store(),
                 catalogue=self._catalogue,
                 ttl_s=settings.verdict_cache_ttl_s,
             )
@@ -219,7 +186,7 @@ class GatewayApp:
         if self._catalogue is not None and self._settings.answer_cache_ttl_s is not None:
             model = CachedModel(
                 model,
-                store=self._store(),
+                store=self._backing.store(),
                 catalogue=self._catalogue,
                 ttl_s=self._settings.answer_cache_ttl_s,
                 keep_cadence=self._settings.answer_cache_cadence,
@@ -255,49 +222,24 @@ class GatewayApp:
                 "_UPSTREAM_CA to readable files"
             ) from error
 
-    def _layers(self, pipeline: Answerer, counter: Counter, limits: Limits) -> Answerer:
+    def _layers(self, pipeline: Answerer, counter: Counter) -> Answerer:
         """What stands around the pipeline, from the inside out."""
         settings = self._settings
         budgeted = Budgeted(
             pipeline,
-            ledger=self._ledger,
+            ledger=self._backing.ledger,
             prices=self._prices,
             counter=counter,
             assumed_new_tokens=settings.assumed_new_tokens,
         )
         pressure = Pressure(target_delay_s=settings.queue_target_s, most=settings.max_in_flight)
         limited = Limited(
-            Audited(budgeted, self._decisions),
-            limits,
+            Audited(budgeted, self._backing.decisions),
+            self._backing.limits,
             assumed_new_tokens=settings.assumed_new_tokens,
         )
         # Outermost, so that refusing costs nothing when there is too much to do already.
         return Shedding(limited, pressure)
-
-    def _records(self) -> Decisions:
-        settings = self._settings
-        retention = Retention(settings.audit_retention_days, settings.audit_retention_by_policy)
-        if settings.audit_dir is not None:
-            self._audit_files = AuditFiles(
-                settings.audit_dir, gateway=secrets.token_hex(4), retention=retention
-            )
-        records: Records = MemoryRecords(retention, most=settings.audit_in_memory)
-        if self._state is not None:
-            records = SharedRecords(self._state, retention, records)
-        return Decisions(records, self._audit_files)
-
-    def _accounts(self) -> Ledger:
-        if self._state is None:
-            return MemoryLedger()
-        shared = SharedLedger(self._state)
-        return ResilientLedger(shared, MemoryLedger(), factor=self._settings.redis_loss_factor)
-
-    def _limits(self) -> Limits:
-        local = LocalLimits(MemoryMeters(), MemorySlots())
-        if self._state is None:
-            return local
-        shared = LocalLimits(SharedMeters(self._state), SharedSlots(self._state))
-        return SharedLimits(shared, local, factor=self._settings.redis_loss_factor)
 
     def _gate(self) -> Gate:
         identity = self._identity()
