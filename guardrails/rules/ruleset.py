@@ -94,7 +94,7 @@ class RuleScan:
                 self._floors[index] = self._base + candidate.end()
                 if rule.accepts(candidate) and (score := rule.score(candidate)):
                     found += rule.matches(candidate, self._base, score)
-            if time.monotonic() > deadline_s:
+            if time.thread_time() > deadline_s:
                 raise TimeoutError
         self.settled = self._base + live
         self._forget(live - self._rules.left_chars)

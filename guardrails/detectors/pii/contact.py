@@ -151,6 +151,15 @@ RULES: Final = (
         score=0.6,
     ),
     Rule(
+        id="pii.phone.turkish_bare",
+        category="PHONE",
+        pattern=r"(?<![\w/+-])(?<![0-9][.,])(?<![0-9] )[2-5][0-9]{9}(?![\w-])(?!\.[0-9])",
+        accept=_is_turkish,
+        score=0.2,
+        context=Context(words=_PHONE_WORDS, score=0.8),
+        alone=0.55,
+    ),
+    Rule(
         id="pii.phone.named",
         category="PHONE",
         pattern=r"(?<![\w.,+/-])\(?[0-9](?:[ ./()-]{0,2}[0-9]){6,12}(?![\w-])(?!\.[0-9])",

@@ -118,7 +118,6 @@ _NUMBERS: Final = (
     _n("th_pin", _ID, "[1-8]-?[0-9]{4}-?[0-9]{5}-?[0-9]{2}-?[0-9]", "th.pin", "thai|บัตรประชาชน|national id", _FAIR),
     _n("tr_tckimlik", _ID, "[1-9][0-9]{10}", "tr.tckimlik", "kimlik|tckn|t.c.|turkish id", _FAIR),
     _n("tw_ubn", _TAX, "[0-9]{8}", "tw.ubn", "統一編號|ubn"),
-    _n("us_itin", _TAX, "9[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{4}", "us.itin", "itin|taxpayer|tax id"),
     _n("us_ein", _TAX, "[0-9]{2}-[0-9]{7}", "us.ein", "ein|employer identification"),
     _n("za_id", _ID, "[0-9]{13}", "za.idnr", "id number|south african|identity", _FAIR),
 )  # fmt: skip
@@ -262,6 +261,18 @@ RULES: Final = (
         ),
         accept=_is_ssn,
         score=0.55,
+    ),
+    Rule(
+        id="pii.us_itin",
+        category=_TAX,
+        # The groups that are given out today; python-stdnum knows those of before 2011.
+        pattern=(
+            rf"{_BEFORE}9[0-9]{{2}}[ -]?(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])[ -]?[0-9]{{4}}"
+            rf"{_AFTER}"
+        ),
+        score=_WEAK,
+        context=Context(words=("itin", "taxpayer", "tax id"), score=_NAMED),
+        alone=_FAIR,
     ),
     Rule(
         id="pii.fi_hetu",
