@@ -80,10 +80,9 @@ class RuleScan:
         """
         self._text += piece
         text, start = self._text, self.settled - self._base
-        deadline_s, search_s = (
-            time.monotonic() + timeout_s,
-            timeout_s if self._rules.timed else None,
-        )
+        # The thread's time, as in a search's own limit: who waits for the processor is not slow.
+        deadline_s = time.thread_time() + timeout_s
+        search_s = timeout_s if self._rules.timed else None
         live = len(text) if last else self._rules.live_start(text, start, timeout_s=search_s)
         found: list[Match] = []
         for index, rule, places in self._rules.places(text, start):
