@@ -176,7 +176,7 @@ def _line(checked: CheckedText) -> dict[str, Any]:
                 "score": execution.score,
                 "duration_s": execution.busy_s,
             }
-            for execution in checked.executions
+            for execution in sorted(checked.executions, key=lambda each: each.detector)
         ],
     }
 
