@@ -97,6 +97,7 @@ class InferenceApp:
         worker = EngineWorker(
             build_engine(model, settings),
             max_requests=settings.max_running + settings.max_waiting,
+            messages_per_s=settings.messages_per_s,
             on_failure=partial(self._step_failed, supervisor),
         )
         return Endpoint(

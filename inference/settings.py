@@ -70,6 +70,12 @@ class InferenceSettings(ServiceSettings):
         description="How long prompts may take in a step that also decodes, as a multiple of what "
         "the answers take alone; less holds up less.",
     )
+    messages_per_s: float = Field(
+        400.0,
+        gt=0,
+        description="Pieces of answers sent each second to all streams together; beyond it, "
+        "tokens of one stream travel together.",
+    )
     step_limit_s: float = Field(
         60.0, gt=0, description="A step that takes longer hangs: health reports NOT_SERVING."
     )

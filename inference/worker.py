@@ -1,9 +1,10 @@
 """An engine in a thread of its own, and its answers as async iterators.
 
 The thread owns the engine. The event loop hands it commands through a deque; after each step the
-thread hands all the news over in one call, however many requests it concerns. News that a reader
-has not taken yet are merged, so a reader that falls behind gets fewer, larger pieces. One that
-falls far behind is paused, and cancelled if it does not come back; nobody waits for it.
+thread hands all the news that are due over in one call, however many requests they concern. News
+that a reader has not taken yet are merged, so a reader that falls behind gets fewer, larger
+pieces. One that falls far behind is paused, and cancelled if it does not come back; nobody waits
+for it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from inference.engine.engine import StepError
+from inference.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,18 +52,25 @@ class EngineWorker:
     """Serves one engine to one event loop."""
 
     def __init__(
-        self, engine: Engine, *, max_requests: int, on_failure: Callable[[Exception], None]
+        self,
+        engine: Engine,
+        *,
+        max_requests: int,
+        messages_per_s: float,
+        on_failure: Callable[[Exception], None],
     ) -> None:
         """Prepare; `start` begins.
 
         Args:
             engine: what computes; from now on it belongs to the thread.
             max_requests: running and waiting requests together.
+            messages_per_s: how many pieces of answers, at about the most, all readers get.
             on_failure: told, on the event loop, of each step that failed.
         """
         self._engine = engine
         self._max_requests = max_requests
         self._on_failure = on_failure
+        self._outbox = Outbox(messages_per_s=messages_per_s)
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._stopping = False
@@ -124,7 +133,8 @@ class EngineWorker:
         self._hand_over(mailbox.decide, self._engine.add(request))
 
     def _cancel(self, request_id: int) -> None:
-        self._hand_over(self._deliver, self._engine.cancel(request_id))
+        self._outbox.put(self._engine.cancel(request_id))
+        self._send(self._outbox.take(time.monotonic()))
 
     def _pause(self, request_id: int, mailbox: _Mailbox) -> None:
         if mailbox.full_since_s is None:
@@ -150,6 +160,7 @@ class EngineWorker:
             while self._engine.has_work and not self._stopping:
                 self._step()
                 if self._engine.is_stalled:
+                    self._send(self._outbox.take_all())
                     self._wake.wait(_STALLED_S)
                 self._obey()
 
@@ -165,6 +176,10 @@ class EngineWorker:
             outputs = error.outputs
             self._hand_over(self._on_failure, error)
         self._step_began_s = None
+        self._outbox.put(outputs)
+        self._send(self._outbox.take(time.monotonic()))
+
+    def _send(self, outputs: list[Output]) -> None:
         if outputs:
             self._hand_over(self._deliver, outputs)
 

@@ -27,7 +27,8 @@ def working(bench):
         parts = bench(runner=runner, context_length=4096)
         failures = []
         worker = EngineWorker(
-            parts.engine, **{"max_requests": 4, "on_failure": failures.append, **fields}
+            parts.engine,
+            **{"max_requests": 4, "messages_per_s": 1e9, "on_failure": failures.append, **fields},
         )
         worker.start()
         try:
@@ -52,6 +53,23 @@ async def test_news_merge_while_nobody_reads(working):
         assert 200 == sum(output.new_tokens for output in outputs)
         assert len(outputs) < 200
         assert FinishReason.LENGTH is outputs[-1].finish_reason
+
+
+async def test_news_travel_together_under_load(working):
+    """Where messages are few, nothing is lost and the first token does not wait."""
+    async with working(messages_per_s=1e-9) as (worker, _, _):
+        answers = [worker.submit(request(number, 300)) for number in range(4)]
+        pieces = await asyncio.gather(*(_read(answer) for answer in answers))
+        for outputs in pieces:
+            assert 300 == sum(output.new_tokens for output in outputs)
+            assert "+" * 300 == "".join(output.text for output in outputs)
+            assert 1 == outputs[0].new_tokens
+            assert len(outputs) <= 3
+            assert FinishReason.LENGTH is outputs[-1].finish_reason
+
+
+async def _read(answer):
+    return [output async for output in answer]
 
 
 async def test_a_reader_that_stops_is_paused_and_goes_on(working):
