@@ -10,6 +10,7 @@ is less than half as fast as another at some point is not measured there again.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import random
@@ -26,6 +27,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import engine_serving
 from benchmarks.figures import quantile
 from inference.models import smollm2
 from vedette import home
@@ -127,6 +129,7 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--new-tokens", type=int, default=128, help="tokens of each answer")
+    parser.add_argument("--serving", action="store_true", help="the RPC and the whole stack, too")
     parser.add_argument("--plain", action="store_true", help="our engine in bfloat16 as well")
     parser.add_argument("--json", type=Path, help="write the figures and ratios to this file")
     options = parser.parse_args()
@@ -139,8 +142,18 @@ def main() -> int:
         engines += peers(options.peers_dir, folder)
     run(engines, options.rounds, options.new_tokens)
     report(engines, options.new_tokens)
+    measured = figures(engines)
+    if options.serving:
+        serving = engine_serving.compare(
+            ways=engine_serving.WAYS,
+            streams=engine_serving.STREAMS,
+            rounds=options.rounds,
+            new_tokens=options.new_tokens,
+        )
+        measured["serving"] = asyncio.run(serving)
+        engine_serving.report(measured["serving"])
     if options.json:
-        options.json.write_text(json.dumps(figures(engines), indent=2) + "\n")
+        options.json.write_text(json.dumps(measured, indent=2) + "\n")
     return 0
 
 

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ from vedette.inference.v1 import inference_pb2
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+WAYS, STREAMS = ["engine", "rpc", "rules", "default"], [1, 8, 32]
 PROMPT_CHARS, LONG_CHARS = 230, 8_600  # about 50 and 2,000 tokens
 NEIGHBOURS, LONG_TRIALS = 16, 3
 _GATEWAY = "vedette.gateway.v1.GatewayService"
@@ -90,8 +92,8 @@ class Way(Protocol):
     async def ask(self, prompts: list[str], new_tokens: int) -> list[Stream]:
         """Stream answers of so many tokens to all prompts at the same time."""
 
-    def resident_mib(self) -> int:
-        """Memory of all processes on the way."""
+    def processes(self) -> dict[str, psutil.Process]:
+        """The processes on the way."""
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Called:
 
     target: str
     service: str
-    processes: list[int]
+    pids: dict[str, int]
 
     async def ask(self, prompts: list[str], new_tokens: int) -> list[Stream]:
         """Over one channel; messages are not decoded, save the last, so the caller costs little."""
@@ -124,9 +126,11 @@ class Called:
         # The first message is `started`; the last is `final`, which comes with the last text.
         return Stream(asked_s, moments_s[1:], final.usage.output_tokens)
 
-    def resident_mib(self) -> int:
-        """Resident memory of the processes on the way."""
-        return sum(psutil.Process(pid).memory_info().rss for pid in self.processes) >> 20
+    def processes(self) -> dict[str, psutil.Process]:
+        """The services on the way, and this process, which calls."""
+        return {name: psutil.Process(pid) for name, pid in self.pids.items()} | {
+            "caller": psutil.Process()
+        }
 
 
 class Bare:
@@ -157,9 +161,9 @@ class Bare:
                 return json.loads(line)
         raise SystemExit("the bare engine ended")
 
-    def resident_mib(self) -> int:
-        """Resident memory of the process."""
-        return psutil.Process(self._process.pid).memory_info().rss >> 20
+    def processes(self) -> dict[str, psutil.Process]:
+        """The one process."""
+        return {"engine": psutil.Process(self._process.pid)}
 
     def close(self) -> None:
         """End the process."""
@@ -233,7 +237,7 @@ class Services:
 
     def called(self, name: str, service: str, *others: str) -> Called:
         """A way through this service, and through those behind it."""
-        pids = [self.processes[each].pid for each in (name, *others)]
+        pids = {each: self.processes[each].pid for each in (name, *others)}
         return Called(self.target(name), service, pids)
 
     def stop(self) -> None:
@@ -283,9 +287,13 @@ class Point:
 
     rates: list[float] = field(default_factory=list)
     streams: list[Stream] = field(default_factory=list)
+    cpu_s: Counter[str] = field(default_factory=Counter)
 
-    def add(self, streams: list[Stream]) -> None:
+    async def measure(self, way: Way, prompts: list[str], new_tokens: int) -> None:
         """One round: from the first request to the last token."""
+        before_s = _cpu_s(way)
+        streams = await way.ask(prompts, new_tokens)
+        self.cpu_s.update({n: s - before_s[n] for n, s in _cpu_s(way).items()})
         took_s = max(s.pieces_s[-1] for s in streams) - min(s.asked_s for s in streams)
         self.rates.append(sum(s.tokens for s in streams) / took_s)
         self.streams += streams
@@ -295,29 +303,42 @@ class Point:
         first_s = [stream.first_s for stream in self.streams]
         gaps_s = [gap_s for stream in self.streams for gap_s in stream.gaps_s]
         pieces = sum(len(stream.pieces_s) for stream in self.streams)
+        tokens = sum(stream.tokens for stream in self.streams)
         return {
             "tokens_per_s": statistics.median(self.rates),
             "least": min(self.rates),
             "most": max(self.rates),
-            "tokens_per_piece": sum(stream.tokens for stream in self.streams) / pieces,
+            "tokens_per_piece": tokens / pieces,
+            **{f"cpu_ms_per_token {n}": s / tokens * 1e3 for n, s in self.cpu_s.items()},
             **{f"ttft_p{share}_ms": quantile(first_s, share / 100) * 1e3 for share in (50, 95, 99)},
             **{f"itl_p{share}_ms": quantile(gaps_s, share / 100) * 1e3 for share in (50, 95, 99)},
         }
 
 
-async def compare(options: argparse.Namespace) -> dict[str, Any]:
+def _cpu_s(way: Way) -> dict[str, float]:
+    """Processor time of each process so far."""
+    times = {name: process.cpu_times() for name, process in way.processes().items()}
+    return {name: spent.user + spent.system for name, spent in times.items()}
+
+
+async def compare(
+    *, ways: list[str], streams: list[int], rounds: int, new_tokens: int
+) -> dict[str, Any]:
     """Let the ways take turns."""
-    points = {name: {n: Point() for n in options.streams} for name in options.ways}
-    async with running(options.ways) as ways:
-        for way in ways.values():
+    points = {name: {n: Point() for n in streams} for name in ways}
+    async with running(ways) as opened:
+        for way in opened.values():
             await way.ask([prompt(PROMPT_CHARS) for _ in range(8)], 8)
-        for _ in range(options.rounds):
-            for streams in options.streams:
-                for name, way in ways.items():
-                    prompts = [prompt(PROMPT_CHARS) for _ in range(streams)]
-                    points[name][streams].add(await way.ask(prompts, options.new_tokens))
-        memory = {name: way.resident_mib() for name, way in ways.items()}
-    first = options.ways[0]
+        for _ in range(rounds):
+            for count in streams:
+                for name, way in opened.items():
+                    prompts = [prompt(PROMPT_CHARS) for _ in range(count)]
+                    await points[name][count].measure(way, prompts, new_tokens)
+        memory = {
+            name: {n: p.memory_info().rss >> 20 for n, p in way.processes().items()}
+            for name, way in opened.items()
+        }
+    first = ways[0]
     return {
         "ways": {
             name: {str(n): point.summary() for n, point in of_way.items()}
@@ -400,7 +421,14 @@ def report(measured: dict[str, Any]) -> None:
                 ),
             )
         Console(width=120).print(table)
-    print("resident MiB:", measured["resident_mib"])
+    for name, points in measured["ways"].items():
+        costs = {
+            key.removeprefix("cpu_ms_per_token "): round(figure, 2)
+            for key, figure in points[streams].items()
+            if key.startswith("cpu_ms")
+        }
+        memory = measured["resident_mib"][name]
+        print(f"{name}: resident MiB {memory}, processor ms/token at {streams} {costs}")
 
 
 def main() -> int:
@@ -414,13 +442,20 @@ def main() -> int:
     parser.add_argument("--neighbour-tokens", type=int, default=320)
     parser.add_argument("--settle-s", type=float, default=4.0)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.set_defaults(streams=[1, 8, 32], ways=["engine", "rpc", "rules", "default"])
+    parser.set_defaults(streams=STREAMS, ways=WAYS)
     options = parser.parse_args()
     if options.long_prompt:
         measured = asyncio.run(interrupt(options))
         Console().print(measured)
     else:
-        measured = asyncio.run(compare(options))
+        measured = asyncio.run(
+            compare(
+                ways=options.ways,
+                streams=options.streams,
+                rounds=options.rounds,
+                new_tokens=options.new_tokens,
+            )
+        )
         report(measured)
     if options.json:
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
