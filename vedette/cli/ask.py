@@ -13,7 +13,6 @@ from google.protobuf.json_format import MessageToDict
 
 from vedette import (
     Action,
-    Client,
     Delta,
     Direction,
     Final,
@@ -22,9 +21,9 @@ from vedette import (
     Treatment,
     VedetteError,
 )
-from vedette.cli.terminal import EXIT_NO, KeyFile, err, fail_call, out, read_key, read_text, shown
+from vedette.cli.connection import CaFile, CertFile, CertKeyFile, KeyFile, Target, gateway
+from vedette.cli.terminal import EXIT_NO, err, fail_call, out, read_text, shown
 from vedette.prompt import system, user
-from vedette.services import GATEWAY
 
 if TYPE_CHECKING:
     from vedette import AnswerStream
@@ -59,19 +58,21 @@ def ask(
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 is greedy.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
     deadline_s: Annotated[float, typer.Option("--deadline", min=0.1, help="Seconds.")] = 120.0,
-    target: Annotated[str, typer.Option(help="The gateway.", show_default=False)] = "",
+    target: Target = "",
     key_file: KeyFile = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    cert_key_file: CertKeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask a question and watch the answer arrive; exit code 1 if a guard blocks it."""
-    target = target or GATEWAY.address()
+    calls = gateway(target, key_file, ca_file, cert_file, cert_key_file, deadline_s=deadline_s)
     messages = [system(system_text)] if system_text else []
     messages.append(user(read_text(words)))
-    api_key = read_key(key_file)
     sampling = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
 
     async def run() -> Answer:
-        async with Client(target, api_key=api_key, deadline_s=deadline_s) as client:
+        async with calls as client:
             given: Any = {key: value for key, value in sampling.items() if value is not None}
             stream = client.stream(messages, policy=policy, model=model, **given)
             return await receive(stream, show=not as_json)
@@ -79,7 +80,7 @@ def ask(
     try:
         answer = asyncio.run(run())
     except VedetteError as error:
-        fail_call(error, target=target)
+        fail_call(error, target=calls.target)
     if as_json:
         out.print_json(json.dumps(_as_json(answer)))
     else:

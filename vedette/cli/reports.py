@@ -12,22 +12,23 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 from rich.text import Text
 
-from vedette import Client, FinishReason, VedetteError
+from vedette import FinishReason, VedetteError
 from vedette.cli.ask import describe
+from vedette.cli.connection import CaFile, CertFile, CertKeyFile, KeyFile, Target, gateway
 from vedette.cli.replay import is_text_of, judged
-from vedette.cli.terminal import KeyFile, err, fail, fail_call, out, read_key
+from vedette.cli.terminal import err, fail, fail_call, out
 from vedette.cli.trace.sources import Folder, find
 from vedette.cli.waterfall import milliseconds
 from vedette.gateway.v1 import gateway_pb2
-from vedette.services import GATEWAY
 from vedette.traces import names
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.message import Message
 
+    from vedette import Client
     from vedette.gateway.v1 import gateway_pb2 as pb
     from vedette.traces import Trace
 
@@ -35,7 +36,7 @@ __all__ = ["decision", "usage"]
 
 _Answer = TypeVar("_Answer")
 _REQUEST_PREFIX: Final = "req-"
-_Target: TypeAlias = Annotated[str, typer.Option(help="The gateway.", show_default=False)]
+_DEADLINE_S: Final = 30.0
 _AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Text: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The same prompt again, for --policy.")
@@ -47,14 +48,16 @@ def usage(
     start: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, UTC.")] = "",
     end: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day, UTC.")] = "",
     model: Annotated[str, typer.Option(help="Only this model.")] = "",
-    target: _Target = "",
+    target: Target = "",
     key_file: KeyFile = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    cert_key_file: CertKeyFile = None,
     as_json: _AsJson = False,
 ) -> None:
     """Show what the caller's tenant has consumed, by day and model; days are YYYY-MM-DD."""
-    answer = _ask(
-        target, key_file, lambda client: client.usage(start_date=start, end_date=end, model=model)
-    )
+    client = gateway(target, key_file, ca_file, cert_file, cert_key_file, deadline_s=_DEADLINE_S)
+    answer = _ask(client, client.usage(start_date=start, end_date=end, model=model))
     if as_json:
         out.print_json(_json(answer))
         return
@@ -80,8 +83,11 @@ def decision(
     policy: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="With --text: the policy to try it under.")
     ] = "",
-    target: _Target = "",
+    target: Target = "",
     key_file: KeyFile = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    cert_key_file: CertKeyFile = None,
     as_json: _AsJson = False,
 ) -> None:
     """Explain what was decided about an earlier request: steps, findings, detectors.
@@ -92,7 +98,8 @@ def decision(
         fail("--text and --policy go together.", "Give both, or neither.", code=2)
     if not request_id.startswith(_REQUEST_PREFIX):
         request_id = _request_of(find(request_id, folder))
-    decided = _ask(target, key_file, lambda client: client.decision(request_id))
+    client = gateway(target, key_file, ca_file, cert_file, cert_key_file, deadline_s=_DEADLINE_S)
+    decided = _ask(client, client.decision(request_id))
     replayed = None if text is None else judged(_read(text), policy)
     if as_json:
         found = json.loads(_json(decided))
@@ -165,20 +172,15 @@ def _request_of(trace: Trace) -> str:
     return request_id
 
 
-def _ask(
-    target: str, key_file: Path | None, call: Callable[[Client], Awaitable[_Answer]]
-) -> _Answer:
-    target = target or GATEWAY.address()
-    api_key = read_key(key_file)
-
+def _ask(client: Client, call: Awaitable[_Answer]) -> _Answer:
     async def run() -> _Answer:
-        async with Client(target, api_key=api_key, deadline_s=30) as client:
-            return await call(client)
+        async with client:
+            return await call
 
     try:
         return asyncio.run(run())
     except VedetteError as error:
-        fail_call(error, target=target)
+        fail_call(error, target=client.target)
 
 
 def _json(message: Message) -> str:

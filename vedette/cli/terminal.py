@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,12 +18,10 @@ __all__ = [
     "COLOURS",
     "EXIT_CALL_FAILED",
     "EXIT_NO",
-    "KeyFile",
     "err",
     "fail",
     "fail_call",
     "out",
-    "read_key",
     "read_text",
     "shown",
     "waiting",
@@ -42,13 +39,6 @@ _width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
 
 out = Console(highlight=False, width=_width)
 err = Console(stderr=True, highlight=False)
-
-
-KeyFile: TypeAlias = Annotated[
-    Path | None,
-    # Not the key itself: every user of the machine can read the arguments of a process.
-    typer.Option("--key-file", metavar="FILE", help="A file that holds the API key."),
-]
 
 
 def fail(problem: str, remedy: str = "", *, code: int = EXIT_NO) -> NoReturn:
@@ -88,19 +78,6 @@ def waiting(console: Console) -> Progress:
 def shown(text: str) -> str:
     """Text from elsewhere, safe to print: control characters could move the cursor or worse."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
-
-
-def read_key(path: Path | None) -> str | None:
-    """The API key in a file; None without one."""
-    if path is None:
-        return None
-    try:
-        key = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        fail(f"{path} cannot be read as text.", "Name the file of the key with --key-file.", code=2)
-    if not key:
-        fail(f"{path} is empty.", "Write the key into it.", code=2)
-    return key
 
 
 def read_text(words: str) -> str:
