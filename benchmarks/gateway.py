@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -64,25 +64,33 @@ _REQUEST = pb.GenerateRequest(
 ).SerializeToString()
 
 
+@asynccontextmanager
+async def _unless_refused() -> AsyncIterator[None]:
+    """A call that is refused for want of room does not count, and its caller comes back."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise
+        await asyncio.sleep(0.01)  # what callers do
+
+
 async def _unary_caller(channel: grpc.aio.Channel, service: str, until_s: float) -> list[float]:
     call: Any = channel.unary_unary(f"/{service}/Generate")
     latencies = []
     while (start_s := time.perf_counter()) < until_s:
-        await call(_REQUEST, timeout=30)
-        latencies.append(time.perf_counter() - start_s)
+        async with _unless_refused():
+            await call(_REQUEST, timeout=30)
+            latencies.append(time.perf_counter() - start_s)
     return latencies
 
 
 async def _warm_up(channel: grpc.aio.Channel, service: str) -> None:
-    """Connect, and come back when refused: a gateway finds out how much it can take.
+    """Connect, and let a gateway find out how much it can take.
 
     Long enough for the other process of load to have begun.
     """
-    call: Any = channel.unary_unary(f"/{service}/Generate")
-    until_s = time.perf_counter() + 0.6
-    while time.perf_counter() < until_s:
-        with suppress(grpc.aio.AioRpcError):
-            await call(_REQUEST, timeout=30)
+    await _unary_caller(channel, service, time.perf_counter() + 0.6)
 
 
 async def _stream_caller(
@@ -93,12 +101,13 @@ async def _stream_caller(
     streams = []
     while (start_s := time.perf_counter()) < until_s:
         first_s, events = 0.0, 0
-        async for _ in call(_REQUEST, timeout=30):
-            events += 1
-            if events == 2:  # the first is Started
-                first_s = time.perf_counter()
-        gap_s = (time.perf_counter() - first_s) / max(1, events - 2)
-        streams.append((first_s - start_s, gap_s, events))
+        async with _unless_refused():
+            async for _ in call(_REQUEST, timeout=30):
+                events += 1
+                if events == 2:  # the first is Started
+                    first_s = time.perf_counter()
+            gap_s = (time.perf_counter() - first_s) / max(1, events - 2)
+            streams.append((first_s - start_s, gap_s, events))
     return streams
 
 
