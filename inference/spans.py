@@ -123,7 +123,7 @@ class GenerationSpans:
         for name, start_s, end_s in zip(phases, marks, marks[1:], strict=False):
             if start_s is None:
                 break
-            links = _shared_with(met) if name == names.SPAN_DECODE else []
+            links = _shared_with(met, times) if name == names.SPAN_DECODE else []
             self._phase(name, start_s, end_s or times.finished_s or now_s, links)
 
     def _phase(self, name: str, start_s: float, end_s: float, links: Sequence[Link] = ()) -> None:
@@ -141,6 +141,15 @@ class GenerationSpans:
         return self._rpc.get_span_context()
 
 
-def _shared_with(others: Sequence[GenerationSpans]) -> list[Link]:
-    """The requests that were computed in the same steps: of those met, the ones that ran."""
-    return [Link(other.context) for other in others if other.timings is not None]
+def _shared_with(others: Sequence[GenerationSpans], times: Timings) -> list[Link]:
+    """The requests that were computed in the same steps: of those met, who ran meanwhile."""
+    return [Link(other.context) for other in others if _overlap(times, other.timings)]
+
+
+def _overlap(one: Timings, other: Timings | None) -> bool:
+    if other is None or other.scheduled_s is None or one.scheduled_s is None:
+        return False
+    forever = float("inf")
+    return other.scheduled_s < (one.finished_s or forever) and one.scheduled_s < (
+        other.finished_s or forever
+    )

