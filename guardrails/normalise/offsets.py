@@ -56,9 +56,9 @@ class OffsetMap:
     def is_identity(self) -> bool:
         """Whether every position that can be asked for is the same in both texts."""
         stretches = self._stretches
-        return self.end == self.original_end and (
-            not stretches or (len(stretches) == 1 and stretches[0].linear)
-        )
+        if self.end != self.original_end or len(stretches) > 1:
+            return False
+        return all(each.linear and each.start == each.original_start for each in stretches)
 
     def start_of(self, position: int) -> int:
         """Where the original of the character at this position begins."""

@@ -197,6 +197,7 @@ def test_a_stream_gives_what_the_unary_check_gives(policies, text, chunking, nam
 
 
 @given(text=blocking_texts, cuts=st.lists(st.integers(0, 10_000), max_size=30))
+@example("\u00a8jo.doe@example.com\u200bé", [4])
 @cases(400)
 def test_a_stream_of_bytes_gives_what_the_unary_check_gives(policies, text, cuts):
     """The bytes of one character may arrive in several pieces."""
