@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from inference.backends.batch import Batch
+from inference.backends.memory import cleared
 from inference.engine.runner import Row
 
 if TYPE_CHECKING:
@@ -172,11 +173,9 @@ class LlamaRunner:
         self._cos, self._sin = (table.to(weight.device) for table in rotations)
         self.num_blocks, self.block_size = num_blocks, block_size
         # By layer, then keys and values by head, so that a head's places follow one another.
-        self._cache = torch.zeros(
-            config.num_hidden_layers,
-            2 * shape.kv_heads,
-            num_blocks * block_size,
-            shape.head_size,
+        places = num_blocks * block_size
+        self._cache = cleared(
+            (config.num_hidden_layers, 2 * shape.kv_heads, places, shape.head_size),
             dtype=weight.dtype,
             device=weight.device,
         )

@@ -25,11 +25,12 @@
 
 namespace {
 
-constexpr int kPanel = 16;        // outputs of a matrix whose weights lie together
-constexpr int kTileRows = 6;      // rows that share the weights in registers
-constexpr int kTaskTiles = 16;    // tiles of rows in one task
-constexpr int kBlock = 32;        // tokens in a block of the cache
-constexpr int kSpins = 2000;      // looks at a flag before a thread sleeps: some 50 microseconds
+constexpr int kPanel = 16;      // outputs of a matrix whose weights lie together
+constexpr int kTileRows = 6;    // rows that share the weights in registers
+constexpr int kTaskTiles = 16;  // tiles of rows in one task
+constexpr int kSmallestGroup = 64;  // inputs that share a scale
+constexpr int kBlock = 32;      // tokens in a block of the cache
+constexpr int kSpins = 2000;    // looks at a flag before a thread sleeps: some 50 microseconds
 
 // ---------------------------------------------------------------------------- threads
 
@@ -43,6 +44,7 @@ class Team {
           await(started_, seen);
           if (stopping_) return;
           job_();
+          meet();
         }
       });
     }
@@ -54,17 +56,26 @@ class Team {
     for (auto& thread : threads_) thread.join();
   }
 
-  // Runs the job on every thread. It ends with a call of `share`.
+  // Runs the job on every thread.
   void run(std::function<void()> job) {
     job_ = std::move(job);
     start();
     job_();
+    meet();
   }
 
   // Gives the tasks to whichever thread is free; returns when all are done.
   template <class Body>
   void share(int tasks, Body&& body) {
     for (int task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(task);
+    meet();
+  }
+
+  int size() const { return size_; }
+
+ private:
+  // Waits for all threads; the last one to come sets the counter back.
+  void meet() {
     const int turn = turn_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
       arrived_.store(0, std::memory_order_relaxed);
@@ -76,9 +87,6 @@ class Team {
     }
   }
 
-  int size() const { return size_; }
-
- private:
   void start() {
     started_.fetch_add(1, std::memory_order_release);
     started_.notify_all();
@@ -194,7 +202,7 @@ struct Quantized {
 
   void at_least(int rows, int width) {
     values.at_least(size_t(rows) * width);
-    scales.at_least(size_t(rows) * width / 4);
+    scales.at_least(size_t(rows) * width / kSmallestGroup);
     sums.at_least(rows);
   }
 };
@@ -250,7 +258,9 @@ inline void multiply_tile(const Matrix& w, int first_panel, const Quantized& x, 
   __m512 results[R][P] = {};
   for (int g = 0; g < groups; ++g) {
     __m512i sums[R][P];
-    ALL for (int r = 0; r < R; ++r) ALL for (int p = 0; p < P; ++p) sums[r][p] = _mm512_setzero_si512();
+    ALL for (int r = 0; r < R; ++r) {
+      ALL for (int p = 0; p < P; ++p) sums[r][p] = _mm512_setzero_si512();
+    }
     for (int k = g * w.group; k < (g + 1) * w.group; k += 4) {
       __m512i panel[P];
       ALL for (int p = 0; p < P; ++p) {
@@ -310,8 +320,9 @@ void multiply_panels(Team& team, const Matrix& w, const Quantized& x, int rows, 
 // Multiplies all rows. `store` is given a row, the first of its panels, and their results.
 template <class Store>
 void multiply(Team& team, const Matrix& w, const Quantized& x, int rows, Store&& store) {
-  const bool many_tasks = w.outputs / (kPanel * 4) * (rows / 96 + 1) >= 16 * team.size();
-  if (many_tasks && w.outputs % (kPanel * 4) == 0) {
+  // Wide tiles are faster, if there are enough of them to keep all threads busy to the end.
+  const int tasks = w.outputs / (kPanel * 4) * (rows / (kTileRows * kTaskTiles) + 1);
+  if (w.outputs % (kPanel * 4) == 0 && tasks >= 16 * team.size()) {
     multiply_panels<4>(team, w, x, rows, [&](int row, int panel, const __m512* y) {
       store(row, panel, y);
       store(row, panel + 2, y + 2);
@@ -343,11 +354,10 @@ struct Tile {
 class Model {
  public:
   Model(int threads, int layers, int hidden, int heads, int kv_heads, int head_size, float epsilon,
-        const uint16_t* embedding, const float* cos, const float* sin,
-        uint16_t* cache)
+        const uint16_t* embedding, const float* cos, const float* sin, uint16_t* cache)
       : team_(threads), layers_(layers), hidden_(hidden), heads_(heads), kv_heads_(kv_heads),
-        head_size_(head_size), epsilon_(epsilon), embedding_(embedding),
-        cos_(cos), sin_(sin), cache_(cache) {}
+        head_size_(head_size), epsilon_(epsilon), embedding_(embedding), cos_(cos), sin_(sin),
+        cache_(cache) {}
 
   void set_layer(int index, const Layer& layer) { layers_[index] = layer; }
   void set_head(const float* norm, const Matrix& head) { final_norm_ = norm; head_ = head; }
@@ -358,8 +368,8 @@ class Model {
     reserve(rows);
     arrange(stretches);
     team_.run([&] {
-      team_.share(rows, [&](int row) { embed(tokens[row], hidden_states_.get() + size_t(row) * hidden_); });
-      for (size_t index = 0; index < layers_.size(); ++index) compute_layer(int(index), rows, stretches);
+      team_.share(rows, [&](int row) { embed(tokens[row], row); });
+      for (const Layer& layer : layers_) compute_layer(layer, rows, stretches);
       decide(deciding, logits);
     });
   }
@@ -393,13 +403,14 @@ class Model {
     places_ = size_t(longest + kBlock - 1) / kBlock * kBlock;
   }
 
-  void embed(int token, float* out) const {
-    const uint16_t* row = embedding_ + size_t(token) * hidden_;
-    for (int i = 0; i < hidden_; i += 16) _mm512_storeu_ps(out + i, from_bf16(row + i));
+  void embed(int token, int row) {
+    const uint16_t* values = embedding_ + size_t(token) * hidden_;
+    float* out = hidden_states_.get() + size_t(row) * hidden_;
+    for (int i = 0; i < hidden_; i += 16) _mm512_storeu_ps(out + i, from_bf16(values + i));
   }
 
-  void compute_layer(int index, int rows, const std::vector<Stretch>& stretches) {
-    const Layer& layer = layers_[index];
+  void compute_layer(const Layer& layer, int rows, const std::vector<Stretch>& stretches) {
+    const int index = int(&layer - layers_.data());
     float *hidden = hidden_states_.get(), *inner = inner_.get();
     const auto quantize_all = [&](const float* x, const float* norm, const Matrix& next) {
       team_.share(rows, [&](int row) {
@@ -559,7 +570,9 @@ class Model {
                          scratch.weights.get() + r * places_);
     }
     __m512 sums[R][D / 16];
-    ALL for (int r = 0; r < R; ++r) ALL for (int i = 0; i < D / 16; ++i) sums[r][i] = _mm512_setzero_ps();
+    ALL for (int r = 0; r < R; ++r) {
+      ALL for (int i = 0; i < D / 16; ++i) sums[r][i] = _mm512_setzero_ps();
+    }
     for (int b = 0; b < blocks; ++b) {
       const uint16_t* values = block(layer, 1, kv_head, stretch.blocks[b]);
       for (int t = 0; t < kBlock; t += 2) {

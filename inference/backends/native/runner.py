@@ -7,9 +7,9 @@ import weakref
 from array import array
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
+from inference.backends.memory import cleared
 from inference.backends.native.weights import Weights
 from inference.engine.runner import Row
 
@@ -39,9 +39,8 @@ class NativeRunner:
         config, attention = model.config, model.model.layers[0].self_attn
         self.num_blocks, self.block_size = num_blocks, BLOCK_SIZE
         kv_heads, head_size = config.num_key_value_heads, attention.head_dim
-        width = 2 * config.num_hidden_layers * kv_heads * head_size
-        # Memory that the system clears when it is first touched.
-        self._cache = np.zeros(width * num_blocks * BLOCK_SIZE, dtype=np.uint16)
+        shape = (num_blocks, config.num_hidden_layers, 2, kv_heads, BLOCK_SIZE, head_size)
+        self._cache = cleared(shape, dtype=torch.bfloat16, device=torch.device("cpu"))
         self.cache_bytes = self._cache.nbytes
         # A copy: the file that it is mapped from can go with the rest of the model.
         self._embedding = model.get_input_embeddings().weight.detach().clone()
@@ -52,7 +51,7 @@ class NativeRunner:
             torch.get_num_threads(),
             *(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, kv_heads),
             *(head_size, config.rms_norm_eps),
-            *(self._embedding.data_ptr(), cos, sin, self._cache.ctypes.data),
+            *(self._embedding.data_ptr(), cos, sin, self._cache.data_ptr()),
         )
         weakref.finalize(self, kernels.delete, self._handle)
         for index, layer in enumerate(model.model.layers):
