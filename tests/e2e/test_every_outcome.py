@@ -145,6 +145,7 @@ async def _everything(told, addresses):
                 pass
             return stream
 
+        await _debugged(told)
         for _ in range(3):
             await note("ok", client.generate(tool))
             await note("streamed", streamed())
@@ -159,7 +160,6 @@ async def _everything(told, addresses):
             await note("refused", client.generate(prompt, model=SECRET))
         await note("refused", client.generate(prompt, policy=SECRET))
         await note("refused", client.generate(prompt, temperature=-1.0, stop=[SECRET]))
-        await _debugged(told)
         await _until(lambda: "vedette_monitor_probes_total{" in _scrape(addresses["gateway"]))
         for name in ("guardrails", "inference"):
             told.pages[name] = _scrape(addresses[name])
