@@ -3,7 +3,8 @@
 After a checkpoint, the next one is the first end of a sentence or line at least `stride_chars`
 on; failing that the first space after one and a half strides; failing that two strides on, or a
 window if that is less.
-At a checkpoint the judge sees the last `window_chars` characters up to it, from a word's start.
+At a checkpoint the judge sees the last `window_chars` characters up to it, from a word's start if
+one is near and not new.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Checkpoints:
             if not last or base + len(text) <= since:
                 return None
             end = len(text)
-        return Cut(start=base + self._start(text, end), since=since, end=base + end)
+        return Cut(start=base + self._start(text, since - base, end), since=since, end=base + end)
 
     def cuts(self, text: str) -> list[Cut]:
         """Every window of a complete text."""
@@ -71,9 +72,10 @@ class Checkpoints:
                 return None
         return hard
 
-    def _start(self, text: str, end: int) -> int:
+    def _start(self, text: str, since: int, end: int) -> int:
         low = max(0, end - self.window_chars)
         if low == 0:
             return 0
-        match = _SPACE.search(text, low, min(low + 40, end))
+        # Never beyond what is new: everything is judged at least once.
+        match = _SPACE.search(text, low, max(low, min(low + 40, since)))
         return match.end() if match else low

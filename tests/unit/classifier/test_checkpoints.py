@@ -30,10 +30,11 @@ def test_windows_are_the_same_however_the_text_arrives(text, pieces):
     assert arriving(text, pieces) == SMALL.cuts(text)
 
 
-@given(TEXTS)
-def test_every_character_is_new_in_exactly_one_window(text):
-    """Nothing is released unjudged and nothing is judged as new twice."""
-    cuts = SMALL.cuts(text)
+@given(TEXTS, st.integers(20, 60))
+def test_every_character_is_new_in_exactly_one_window(text, window_chars):
+    """Nothing is released unjudged and nothing is judged as new twice, whatever the window."""
+    cuts = Checkpoints(stride_chars=20, window_chars=window_chars).cuts(text)
+    assert all(cut.start <= cut.since for cut in cuts)
     assert [cut.since for cut in cuts] == [0, *(cut.end for cut in cuts)][: len(cuts)]
     assert "".join(text[cut.since : cut.end] for cut in cuts) == text
 
