@@ -233,13 +233,6 @@ async def test_a_bad_stream_is_refused_by_field(guard, requests, expected):
     assert await refused(stream(guard, requests)) == expected
 
 
-async def test_calls_of_later_versions_say_so(guard):
-    """What the contract has and this version has not is answered with a reason."""
-    expected = ("UNIMPLEMENTED", "NOT_IMPLEMENTED", [])
-    assert await refused(guard.ListReviews(pb.ListReviewsRequest())) == expected
-    assert await refused(guard.ResolveReview(pb.ResolveReviewRequest())) == expected
-
-
 async def test_a_malformed_policy_stops_the_start(serve, tmp_path):
     """Start-up fails with every mistake in one message."""
     (tmp_path / "mine.yaml").write_text("version: 3\nwrong: 1\n")
