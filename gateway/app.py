@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
+import grpc
+
 from gateway.admission import Admission
 from gateway.audit.layer import Audited
 from gateway.budget.layer import Budgeted
@@ -45,8 +47,6 @@ from servicekit.process import StartupError
 from vedette.gateway.v1 import gateway_pb2_grpc as stubs
 
 if TYPE_CHECKING:
-    import grpc
-
     from gateway.budget.layer import Counter
     from gateway.identity.access import Identity
     from gateway.pipeline import Answerer, Guard, Model
@@ -124,6 +124,7 @@ class GatewayApp:
                 every_s=self._settings.monitor_every_s,
                 tracer=self._kit.tracer,
                 meter=self._kit.meter,
+                ready=self._upstreams_are_ready,
             )
             self._tasks.append(asyncio.create_task(probes.run()))
         if self._access is not None:
@@ -257,6 +258,10 @@ class GatewayApp:
         self._access.register.fill(self._prices)
         self._upkeep = Upkeep(path, self._access, self._prices)
         return self._access
+
+    def _upstreams_are_ready(self) -> bool:
+        channels = (self._guardrails, self._inference)
+        return all(each.get_state() is grpc.ChannelConnectivity.READY for each in channels)
 
     async def _follow_guardrails(self, component: Component) -> None:
         """The gateway needs its guard, unless some tenant's terms let something stand in."""

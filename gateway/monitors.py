@@ -73,10 +73,21 @@ PROBES: Final = (
 class Probes:
     """Asks all of them, again and again."""
 
-    def __init__(
-        self, answerer: Answerer, *, policy: str, every_s: float, tracer: Tracer, meter: Meter
+    def __init__(  # noqa: PLR0913 - each is a part
+        self,
+        answerer: Answerer,
+        *,
+        policy: str,
+        every_s: float,
+        tracer: Tracer,
+        meter: Meter,
+        ready: Callable[[], bool],
     ) -> None:
-        """Ask this answerer under this policy."""
+        """Ask this answerer under this policy, while there is somebody to ask.
+
+        A probe of a part that is not there yet would only teach the breaker that it fails.
+        """
+        self._ready = ready
         self._answerer = answerer
         self._policy = policy
         self._every_s = every_s
@@ -88,7 +99,8 @@ class Probes:
         while True:
             await asyncio.sleep(self._every_s)
             for probe in PROBES:
-                await self.ask(probe)
+                if self._ready():
+                    await self.ask(probe)
 
     async def ask(self, probe: Probe) -> str:
         """Ask one; `passed`, `failed`, or `error` where no answer came."""

@@ -61,5 +61,6 @@ async def test_a_probe_says_whether_its_property_holds(probe, text, reason, outc
         every_s=1,
         tracer=NoOpTracer(),
         meter=NoOpMeter(""),
+        ready=lambda: True,
     )
     assert outcome == await probes.ask(BY_NAME[probe])
