@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import psutil
 
+from benchmarks.guard_sidecar import sidecar
 from guardrails.classifier import Checkpoints, ClassifierJudge
 from guardrails.classifier.session import ModelSession
 
@@ -31,7 +32,10 @@ def speed(folder: Path, *, transformer: bool) -> dict[str, Any]:
     for tokens in (32, 128):
         result[f"{tokens} tokens"] = _timed(partial(session.logits, _of(session, tokens)))
     document = _of(session, 2000)
-    windows = [document[cut.start : cut.end] for cut in Checkpoints().cuts(document)]
+    checkpoints = Checkpoints(
+        stride_chars=session.manifest.stride_chars, window_chars=session.manifest.window_chars
+    )
+    windows = [document[cut.start : cut.end] for cut in checkpoints.cuts(document)]
     result["document of 2,000 tokens"] = _timed(
         lambda: [session.logits(window) for window in windows], rounds=8
     )
@@ -42,6 +46,9 @@ def speed(folder: Path, *, transformer: bool) -> dict[str, Any]:
     for callers in (1, 8, 32):
         result[f"{callers} callers, 128 tokens"] = asyncio.run(_callers(session, callers))
     result["32 callers beside a long document"] = asyncio.run(_beside(session, windows))
+    result["sidecar, default policy"] = sidecar(
+        {"32 tokens": _of(session, 32), "128 tokens": _of(session, 128), "2,000 tokens": document}
+    )
     if transformer:
         result["DeBERTa-v3-base, random weights"] = _transformer()
     return result

@@ -57,6 +57,9 @@ class Manifest:
     anchors: Mapping[str, Anchors]
     short_anchors: Mapping[str, Anchors]
     short_chars: int
+    ngram_heads: tuple[str, ...]
+    ngram_scale: tuple[float, ...]
+    ngram_bias: tuple[float, ...]
     max_tokens: int
     stride_chars: int
     window_chars: int
@@ -85,8 +88,11 @@ class Manifest:
             version=content["version"],
             heads=tuple(heads),
             anchors=_anchors(content["anchors"]),
-            short_anchors=_anchors(content.get("short_anchors", content["anchors"])),
-            short_chars=content.get("short_chars", 0),
+            short_anchors=_anchors(content["short_anchors"]),
+            short_chars=content["short_chars"],
+            ngram_heads=tuple(content["ngrams"]["heads"]),
+            ngram_scale=tuple(content["ngrams"]["scale"]),
+            ngram_bias=tuple(content["ngrams"]["bias"]),
             max_tokens=content["max_tokens"],
             stride_chars=content["stride_chars"],
             window_chars=content["window_chars"],

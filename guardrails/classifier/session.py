@@ -1,7 +1,12 @@
-"""The model in memory: text in, one logit a head out. Synchronous; one thread a call."""
+"""The model in memory: text in, one logit a head out. Synchronous; one thread a call.
+
+A logit is the encoder's; for some heads that of a linear model over runs of characters and words is
+added.
+"""
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -9,6 +14,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from .manifest import Manifest, ModelError
+from .ngrams import NgramModel
 from .readable import readable
 
 if TYPE_CHECKING:
@@ -19,6 +25,7 @@ __all__ = ["ModelSession"]
 
 MODEL: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
+NGRAMS: Final = "ngrams.npy"
 _FATAL: Final = 4
 
 
@@ -38,6 +45,7 @@ class ModelSession:
         self.manifest = Manifest.read(folder)
         model = self.manifest.verified(folder, MODEL)
         tokenizer = self.manifest.verified(folder, TOKENIZER)
+        ngrams = self.manifest.verified(folder, NGRAMS)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -47,16 +55,26 @@ class ModelSession:
                 model, options, providers=["CPUExecutionProvider"]
             )
             self._tokenizer = Tokenizer.from_str(tokenizer.decode())
+            self._ngrams = NgramModel(
+                np.load(io.BytesIO(ngrams), allow_pickle=False),
+                np.array(self.manifest.ngram_scale, dtype=np.float32),
+                np.array(self.manifest.ngram_bias, dtype=np.float32),
+            )
         except Exception as error:
             raise ModelError(f"{folder}: the model cannot be loaded") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
 
     def logits(self, text: str) -> Mapping[str, float]:
-        """The highest logit of each head over the text; a long text is read in stretches."""
-        outputs = [self._run(ids) for ids in self._stretches(text)]
+        """The highest logit of each head over the text; the encoder reads it in stretches."""
+        plain = readable(text)
+        outputs = [self._run(ids) for ids in self._stretches(plain)]
         highest = np.max(np.stack(outputs), axis=0)
-        return dict(zip(self.manifest.heads, highest.tolist(), strict=True))
+        logits = dict(zip(self.manifest.heads, highest.tolist(), strict=True))
+        added = self._ngrams.logits(plain).tolist()
+        for head, logit in zip(self.manifest.ngram_heads, added, strict=True):
+            logits[head] += logit
+        return logits
 
     def scores(self, text: str) -> Mapping[str, float]:
         """The same as scores from 0 to 1; see `Anchors`."""
@@ -71,7 +89,7 @@ class ModelSession:
 
     def _stretches(self, text: str) -> Iterator[list[int]]:
         """Token ids, at most `max_tokens` at a time; neighbours share a quarter."""
-        ids = self._tokenizer.encode(readable(text)).ids
+        ids = self._tokenizer.encode(text).ids
         begin, end = ids[:1], ids[-1:]
         body, room = ids[1:-1], self.manifest.max_tokens - 2
         at = 0

@@ -28,8 +28,8 @@ UNTOUCHED: Final = "mod_openai_dev"
 # Texts up to this length have anchors of their own. Longer ones are persona prompts and pages,
 # which score higher without being worse.
 SHORT_CHARS: Final = 200
-_DOCUMENTS: Final = 90
-_PIECES: Final = 150
+_DOCUMENTS: Final = 60
+_PIECES: Final = 100
 
 Pools = dict[str, dict[str, list[str]]]
 
@@ -39,11 +39,12 @@ def in_calibration_half(text: str) -> bool:
     return zlib.crc32(text.encode()) % 2 == 0
 
 
-def pools(held_out: Sequence[Row], *, seed: int) -> Pools:
+def pools(held_out: Sequence[Row], written: Sequence[str], *, seed: int) -> Pools:
     """Harmless texts by head and family.
 
     Args:
         held_out: rows of sources that never train; the calibration half of them is used.
+        written: look-alikes written by hand; the calibration half of them is used.
         seed: of the synthetic documents.
     """
     rng = Random(seed)
@@ -61,8 +62,9 @@ def pools(held_out: Sequence[Row], *, seed: int) -> Pools:
         if known and not any(known):
             topics.setdefault(row.source, []).append(row.text)
     grammar = packaged()
-    users["lookalikes"] = [grammar.expand("benign_user", rng) for _ in range(600)]
-    users["languages"] = _languages(rng, 300)
+    users["written"] = [text for text in written if in_calibration_half(text)]
+    users["lookalikes"] = [grammar.expand("benign_user", rng) for _ in range(400)]
+    users["languages"] = _languages(rng, 250)
     documents["synthetic"] = [_long(rng) for _ in range(_DOCUMENTS)]
     documents["library code"] = list(modules())[:_DOCUMENTS]
     documents["library documentation"] = list(docstrings())[:_DOCUMENTS]
@@ -72,6 +74,7 @@ def pools(held_out: Sequence[Row], *, seed: int) -> Pools:
     documents |= {f"{family}, in pieces": _pieces(texts) for family, texts in documents.items()}
     topics["lookalikes"] = users["lookalikes"]
     topics["languages"] = users["languages"]
+    topics["written"] = users["written"]
     topics |= {f"{family}, documents": texts for family, texts in documents.items()}
     return {"direct": users, "planted": documents} | dict.fromkeys(MODERATION, topics)
 

@@ -19,6 +19,8 @@ A MiniLM-L6 encoder (22.7M parameters) with eight heads, one forward pass for al
 and the topics hate, harassment, violence, self-harm, sexual and illicit.
 Each head weighs the tokens by itself.
 INT8 weights with one scale a channel, ONNX, run by onnxruntime on one thread.
+A linear model over hashed runs of characters and words adds its logit to the encoder's:
+it knows the words of other languages that the encoder's vocabulary cuts to pieces.
 
 Use it to flag texts before and after a language model, beside rules; never as the only defence.
 It reads English best.
@@ -28,8 +30,11 @@ It does not judge whole conversations, images, or what a reader would have to de
 A score is a false-positive budget, not a probability:
 at 0.3, 0.5 and 0.9 about five, one and a tenth of one in a hundred harmless calibration texts score
 higher, and in each family of them that is large enough to tell at most twice as many.
-Thresholds were set on the INT8 model, for users and documents apart,
-on one half of the held-out harmless texts; the other half is measured below.
+Users and documents have budgets of their own; the six topics share one.
+Texts of up to 200 characters have thresholds of their own too: the harmless texts that score high
+are persona prompts and pages, and with their thresholds short attacks would be missed.
+Thresholds were set on the INT8 model, on one half of the held-out harmless texts;
+the other half is measured below.
 
 """
 
@@ -43,7 +48,9 @@ _USE = """\
 
 In a policy: `attacks: {action: block, threshold: 0.5, roles: [user, assistant]}` for users,
 `planted: {action: block, threshold: 0.5, roles: [tool, document]}` for documents,
-`topics: {action: review, threshold: 0.5}` for the topics;
+`topics: {action: block, threshold: 0.9, review_from: 0.5}` for the topics: what scores below 0.5 is
+accepted, from 0.5 on a person looks at it, from 0.9 on it is rejected; `categories` gives a topic
+bands of its own.
 `action: allow` lets everything pass and only reports scores and findings.
 
 ## Topics in other taxonomies

@@ -15,7 +15,7 @@ import numpy as np
 from .calibration import BUDGETS, UNTOUCHED, in_calibration_half
 from .clean_documents import descriptions, pages, submodules
 from .metrics import auprc, auroc, share_above
-from .samples import HELD_OUT, Sample
+from .samples import HELD_OUT, WRITTEN, Sample
 from .synthetic.disguises import DISGUISES
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _clean(samples: Sequence[Sample]) -> list[Sample]:
 
 def _calibrates(sample: Sample) -> bool:
     """Whether this text set the thresholds."""
-    if sample.label or sample.source not in HELD_OUT - {UNTOUCHED}:
+    if sample.label or sample.source not in (HELD_OUT | {WRITTEN}) - {UNTOUCHED}:
         return False
     return in_calibration_half(sample.text)
 

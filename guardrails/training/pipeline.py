@@ -6,12 +6,13 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 
 from guardrails.classifier.checkpoints import Checkpoints
 from guardrails.classifier.manifest import MANIFEST, Anchors
-from guardrails.classifier.session import MODEL, TOKENIZER
+from guardrails.classifier.session import MODEL, NGRAMS, TOKENIZER
 
 from .batches import MAX_TOKENS, encode
 from .calibration import SHORT_CHARS, anchors, pools
@@ -21,22 +22,28 @@ from .evaluation import Thresholds, evaluate
 from .export import dequantized, export_int8
 from .fitting import FitSettings, fit
 from .model import GuardModel, packaged_encoder
+from .ngrams import fit_ngrams
 from .reading import WindowReader
-from .rows import HEADS
-from .samples import read_samples
+from .rows import HEADS, INJECTION
+from .samples import WRITTEN, read_samples
 from .sources import FILES, sha256_of
 from .wheels import fetched
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
+
+    from guardrails.classifier.ngrams import NgramModel
+
+    from .rows import Row
 
 __all__ = ["Plan", "run"]
 
 VERSION: Final = "guard-2"
 _RUN_TOKENS: Final = 192
+_NGRAM_SCALES: Final = "ngrams.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +98,25 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
         torch.save(model.state_dict(), plan.out / f"weights-{stage.name}.pt")
         counts = dataset.counts
     export_int8(model, plan.out / MODEL)
+    ngrams = fit_ngrams(_broad(wheels, plan), seed=plan.seed, report=_say)
+    write_ngrams(ngrams, plan.out)
     return counts
+
+
+def _broad(wheels: Mapping[str, Path], plan: Plan) -> Sequence[Row]:
+    """Rows of the first stage, which are of every kind."""
+    return assemble(FIRST, data=plan.data, wheels=wheels, seed=plan.seed).training
+
+
+def write_ngrams(model: NgramModel, folder: Path) -> None:
+    """Keep the table as a file, and what belongs to it for the manifest."""
+    np.save(folder / NGRAMS, model.table, allow_pickle=False)
+    content = {
+        "heads": INJECTION,
+        "scale": model.scale.tolist(),
+        "bias": model.bias.tolist(),
+    }
+    (folder / _NGRAM_SCALES).write_text(json.dumps(content), encoding="utf-8")
 
 
 def _started(path: Path) -> dict[str, Tensor]:
@@ -107,7 +132,8 @@ def calibrate(plan: Plan) -> None:
     nothing = dict.fromkeys(HEADS, Anchors((0.0,), (0.0,)))
     _write_manifest(plan.out, anchors=nothing, short_anchors=nothing)
     reader = WindowReader(plan.out)
-    harmless = pools(held_out_rows(plan.data), seed=plan.seed)
+    written = [each.text for each in read_samples(plan.sets) if each.source == WRITTEN]
+    harmless = pools(held_out_rows(plan.data), written, seed=plan.seed)
     _write_manifest(
         plan.out,
         anchors=anchors(harmless, reader.logits, short=False),
@@ -135,10 +161,11 @@ def _write_manifest(
         "anchors": {head: asdict(points) for head, points in anchors.items()},
         "short_anchors": {head: asdict(points) for head, points in short_anchors.items()},
         "short_chars": SHORT_CHARS,
+        "ngrams": json.loads((folder / _NGRAM_SCALES).read_text(encoding="utf-8")),
         "max_tokens": _RUN_TOKENS,
         "stride_chars": checkpoints.stride_chars,
         "window_chars": checkpoints.window_chars,
-        "sha256": {name: sha256_of(folder / name) for name in (MODEL, TOKENIZER)},
+        "sha256": {name: sha256_of(folder / name) for name in (MODEL, TOKENIZER, NGRAMS)},
     }
     (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

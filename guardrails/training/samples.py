@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["HELD_OUT", "Sample", "read_samples"]
+__all__ = ["HELD_OUT", "WRITTEN", "Sample", "read_samples"]
 
 _INSIDE: Final = (
     "document", "tool", "page", "web", "email", "mail", "memory", "metadata", "file", "retriev",
 )  # fmt: skip
 _INDIRECT: Final = ("bipia", "indirect", "tasktracker", "agent", "injecagent", "longdoc", "poison")
 HELD_OUT: Final = {source.name for source in FILES if source.held_out}
+# Look-alikes written by hand, in the folder of hand-written sets.
+WRITTEN: Final = "benign_lookalikes"
 _TRAINED: Final = {source.name for source in FILES if not source.held_out}
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from guardrails.app import GuardrailsApp
 from guardrails.classifier import MODEL_FOLDER
 from vedette.guardrails.v1 import guardrails_pb2 as pb
 
@@ -90,6 +94,68 @@ def request_of_model(poisoned, tmp_path):
     return {"poisoned": poisoned, "missing": tmp_path / "nothing"}.get
 
 
+class Broken:
+    """A judge that raises, or that never answers."""
+
+    def __init__(self, how):
+        self.how = how
+
+    async def judge(self, text):
+        if self.how == "crashes":
+            raise RuntimeError("the model broke")
+        await asyncio.Event().wait()
+
+
+def app_with(judge):
+    class App(GuardrailsApp):
+        def __init__(self, settings, kit):
+            super().__init__(settings, kit, judges={"attacks": judge, "planted": judge})
+
+    return App
+
+
+@pytest.mark.parametrize(
+    ("how", "state"),
+    [
+        pytest.param("crashes", pb.EXECUTION_STATE_FAILED, id="crashes"),
+        pytest.param("hangs", pb.EXECUTION_STATE_TIMED_OUT, id="hangs"),
+    ],
+)
+async def test_classifier_that_breaks_is_seen_and_policy_decides(serve, impatient, how, state):
+    """The execution says what happened; one policy blocks, the other lets pass."""
+    async with serve(app_with(Broken(how)), policies_dir=impatient) as stub:
+        closed = await stub.CheckText(request("Good morning.", policy="closed"))
+        assert (pb.ACTION_BLOCK, {"attacks": state}) == (closed.action, states(closed))
+        open_ = await stub.CheckText(request("Good morning.", policy="open"))
+        assert (pb.ACTION_ALLOW, {"attacks": state}) == (open_.action, states(open_))
+
+
+@pytest.fixture
+def impatient(tmp_path):
+    """Policies that give the classifier a moment."""
+    folder = tmp_path / "impatient"
+    folder.mkdir()
+    for name, on_failure in (("closed", "block"), ("open", "allow")):
+        entry = f"{{action: block, timeout_s: 0.2, on_failure: {on_failure}}}"
+        (folder / f"{name}.yaml").write_text(
+            f"version: 1\ninput: {{detectors: {{attacks: {entry}}}}}\noutput: {{}}\n"
+        )
+    return folder
+
+
+async def test_health_tells_of_a_missing_model(serve, tmp_path):
+    """Where a policy blocks what cannot be judged, the service is not ready to serve."""
+    socket = tmp_path / "guard.sock"
+    async with (
+        serve(classifier_dir=tmp_path / "nothing", socket=socket),
+        grpc.aio.insecure_channel(f"unix:{socket}") as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        name = GuardrailsApp.service_names[0]
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+    assert health_pb2.HealthCheckResponse.NOT_SERVING == answer.status
+
+
 async def test_stream_finds_what_unary_finds(guard):
     """The same windows are judged however the text arrives."""
     whole = await guard.CheckText(request(DOCUMENT, pb.ROLE_DOCUMENT))
@@ -109,5 +175,5 @@ async def test_stream_finds_what_unary_finds(guard):
 def test_manifest_names_the_files_that_are_there():
     """The committed model is the one that was measured, and small."""
     content = json.loads((MODEL_FOLDER / "guard.json").read_text(encoding="utf-8"))
-    assert set(content["sha256"]) == {"model.onnx", "tokenizer.json"}
+    assert set(content["sha256"]) == {"model.onnx", "tokenizer.json", "ngrams.npy"}
     assert sum(path.stat().st_size for path in MODEL_FOLDER.iterdir()) < 30e6
