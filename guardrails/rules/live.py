@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveQuestion"]
 
-# Wants a character and then fails: at the end of the text the path is partial, elsewhere dead.
-_ONE_MORE: Final = "\U0010ffff(?!)"
+# Wants a character and then fails: at the end of the text the path is partial, elsewhere dead. Two
+# characters to choose from, because `regex` first looks for a literal that every match must hold,
+# and where it finds none it passes over paths that end inside a look-ahead.
+_ONE_MORE: Final = "[\U0010fffe\U0010ffff](?!)"
 
 # A pattern that reaches farther is asked about what lies before only if its head, with which
 # every longer match begins, occurs there.

@@ -190,6 +190,7 @@ def guard(policy, chunks, direction=Direction.OUTPUT):
 
 @given(text=blocking_texts, chunking=chunkings, name=st.sampled_from(["default", "strict"]))
 @example(f"{HITS[13]}\x1f{HITS[0]}", None, "default")
+@example("01844111 1111 1111 1111", None, "strict")
 @cases(1200)
 def test_a_stream_gives_what_the_unary_check_gives(policies, text, chunking, name):
     """Released text, findings, end and attestation are equal however the text is cut."""
