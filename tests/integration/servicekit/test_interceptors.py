@@ -75,9 +75,10 @@ def _raising(error):
         raise error
 
     async def check(requests, _context):
-        async for _ in requests:
-            yield guard.StreamCheckTextResponse()
-            raise error
+        async for _ in requests:  # to the end: a client that still writes may not see the status
+            pass
+        yield guard.StreamCheckTextResponse()
+        raise error
 
     return {"GetModel": get_model, "StreamGenerate": generate, "StreamCheckText": check}
 
