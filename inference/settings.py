@@ -67,8 +67,8 @@ class InferenceSettings(ServiceSettings):
         1.5,
         gt=0,
         le=100,
-        description="How long prompts may take in a step that also decodes, as a multiple of what "
-        "the answers take alone; less holds up less.",
+        description="How long a prompt may take in a step that also decodes, as a multiple of what "
+        "the answers take alone; less holds up less. Several prompts get up to four times that.",
     )
     messages_per_s: float = Field(
         400.0,

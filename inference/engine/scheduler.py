@@ -30,7 +30,7 @@ class Limits:
 
     max_running: int  # sequences that share a step
     max_step_tokens: int  # tokens computed in one step
-    prompt_share: float  # how long prompts may take, as a multiple of the answers beside them
+    prompt_share: float  # how long a prompt may take, as a multiple of the answers beside it
 
 
 @dataclass(slots=True)
@@ -120,9 +120,7 @@ class Scheduler:
             if _is_ready(sequence, decoding=False) and sequence not in plan.hopeless
         ]
         if plan.num_decoding:
-            chunk = self._chunking.tokens(
-                decoding=plan.num_decoding, beginning=len(beginning) + len(self._waiting)
-            )
+            chunk = self._chunking.tokens(decoding=plan.num_decoding, beginning=len(beginning))
             budget = min(budget, chunk)
         for sequence in beginning:
             if budget > 0:

@@ -21,12 +21,14 @@ def chunking():
     [
         pytest.param(16, 1, 90, id="one-prompt"),
         pytest.param(31, 1, 90, id="about-as-many-answers"),
-        pytest.param(16, 48, 180, id="more-begin-than-run"),
+        pytest.param(16, 2, 180, id="two-prompts"),
+        pytest.param(16, 4, 360, id="four-prompts"),
+        pytest.param(16, 48, 360, id="a-burst"),
         pytest.param(3, 1, 64, id="unknown"),
     ],
 )
 def test_prompts_take_their_share_of_a_steps_time(chunking, decoding, beginning, expected):
-    """A multiple of what the answers take alone, and more where more wait for a first token."""
+    """A multiple of what the answers take alone, for each that waits for a first token up to four."""
     assert expected == chunking.tokens(decoding=decoding, beginning=beginning)
 
 
