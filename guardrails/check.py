@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from .checking import CheckedText
+    from .classifier import Classifier
     from .policy.compiled import CompiledPolicy
 
 __all__ = ["main"]
@@ -80,14 +81,13 @@ def _parser() -> argparse.ArgumentParser:
 async def _run(options: argparse.Namespace) -> int:
     settings = GuardrailsSettings.load()
     model = classifier(settings.classifier_dir or MODEL_FOLDER, workers=os.cpu_count() or 1)
-    policy = PolicyStore(
+    store = PolicyStore(
         folder=options.policies_dir or settings.policies_dir,
         default_name=options.policy or settings.default_policy,
         detectors={detector.name: detector for detector in (*builtin(), *model.detectors)},
-    ).default
-    rows = list(_rows(options))
-    with suppress(ModelError):  # what it leaves unchecked is in every line's executions
-        await model.load()
+    )
+    policy, rows = store.default, list(_rows(options))
+    await _load(model, store)
     secret = settings.secret.get_secret_value().encode() if settings.secret else os.urandom(32)
     checker, blocked, began_s = Checker(judges=model.judges, secret=secret), 0, time.monotonic()
     console = Console(stderr=True, highlight=False)
@@ -107,6 +107,15 @@ async def _run(options: argparse.Namespace) -> int:
             f"{texts / took_s:.0f} texts/s, {thousands / took_s:.0f} thousand characters/s[/]"
         )
     return EXIT_BLOCKED if blocked else 0
+
+
+async def _load(model: Classifier, store: PolicyStore) -> None:
+    """Load all that judges; what is unusable is said, and then left to the policy."""
+    with suppress(ModelError):  # what it leaves unchecked is in every line's executions
+        await model.load()
+    for place, error in (await store.shelf.load()).items():
+        if error is not None:
+            print(f"warning: {place}: {error}", file=sys.stderr)  # noqa: T201 - to its user
 
 
 async def _checked(

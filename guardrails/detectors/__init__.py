@@ -9,12 +9,13 @@ from guardrails.classifier import classifier
 
 from . import injection, moderation, names, pii, secrets
 from .leak import LeakDetector
+from .names import NamesDetector
 from .rules import RuleDetector
 
 if TYPE_CHECKING:
     from guardrails.lanes import Detector
 
-__all__ = ["RuleDetector", "builtin"]
+__all__ = ["NamesDetector", "RuleDetector", "builtin"]
 
 
 @functools.cache

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from guardrails.classifier import Checkpoints, ClassifierDetector, ClassifierJudge, ModelError
-
-from .spec import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -16,7 +14,25 @@ if TYPE_CHECKING:
 
     from .spec import ModelSpec
 
-__all__ = ["Shelf"]
+__all__ = ["Loadable", "Shelf"]
+
+
+class Loadable(Protocol):
+    """What is kept on the shelf; equal ones are in memory once."""
+
+    @property
+    def place(self) -> str:
+        """Where it comes from, for a person to read."""
+
+    def load(self) -> Scorer:
+        """Load it; takes seconds.
+
+        Raises:
+            ModelError: if it is missing, changed or unusable.
+        """
+
+    def __hash__(self) -> int:
+        """Equal ones have the same."""
 
 
 class Shelf:
@@ -24,10 +40,10 @@ class Shelf:
 
     def __init__(self) -> None:
         """Nothing is named yet."""
-        self._judges: dict[ModelSpec, ClassifierJudge] = {}
-        self._tried: set[ModelSpec] = set()
+        self._judges: dict[Loadable, ClassifierJudge] = {}
+        self._tried: set[Loadable] = set()
 
-    def judge(self, spec: ModelSpec) -> ClassifierJudge:
+    def judge(self, spec: Loadable) -> ClassifierJudge:
         """The judge of this model, loaded or not."""
         return self._judges.setdefault(spec, ClassifierJudge())
 
@@ -47,10 +63,10 @@ class Shelf:
                 continue
             self._tried.add(spec)
             try:
-                judge.use(await asyncio.to_thread(_loaded, spec))
-                outcomes[spec.hub or spec.path] = None
+                judge.use(await asyncio.to_thread(spec.load))
+                outcomes[spec.place] = None
             except ModelError as error:
-                outcomes[spec.hub or spec.path] = error
+                outcomes[spec.place] = error
         return outcomes
 
     def close(self) -> None:
@@ -66,14 +82,3 @@ def detector(name: str, spec: ModelSpec) -> ClassifierDetector:
         heads=dict(spec.labels),
         checkpoints=Checkpoints(stride_chars=spec.stride_chars, window_chars=spec.window_chars),
     )
-
-
-def _loaded(spec: ModelSpec) -> Scorer:
-    # Imported here: a process whose policies name no model need not have what runs it.
-    if spec.runtime is Runtime.TRANSFORMERS:
-        from .transformers_model import TransformersModel  # noqa: PLC0415
-
-        return TransformersModel(spec)
-    from .onnx_model import OnnxModel  # noqa: PLC0415
-
-    return OnnxModel(spec)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from guardrails.classifier.judging import Scorer
 
 __all__ = ["ModelSpec", "Runtime", "Scale"]
 
@@ -45,3 +49,23 @@ class ModelSpec:
     def version(self) -> str:
         """What tells this model from others under the same name, as far as the policy pins it."""
         return self.sha256[:12] or self.revision[:12] or "unpinned"
+
+    @property
+    def place(self) -> str:
+        """Where it comes from, for a person to read."""
+        return self.hub or self.path
+
+    def load(self) -> Scorer:
+        """Load it.
+
+        Raises:
+            ModelError: if a library or a file is missing, or the model is unusable.
+        """
+        # Imported here: a process whose policies name no model need not have what runs it.
+        if self.runtime is Runtime.TRANSFORMERS:
+            from .transformers_model import TransformersModel  # noqa: PLC0415
+
+            return TransformersModel(self)
+        from .onnx_model import OnnxModel  # noqa: PLC0415
+
+        return OnnxModel(self)

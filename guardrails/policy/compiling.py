@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guardrails.detectors import RuleDetector
+from guardrails.detectors import NamesDetector, RuleDetector
 from guardrails.findings import Direction
 from guardrails.layers import ModelSpec, Runtime, Scale
 from guardrails.layers.shelf import detector
@@ -14,10 +14,11 @@ from .compiled import MINIMISED, CompiledPolicy, Plan, Planned, ReviewTerms
 from .verdicts import mistakes_of, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from guardrails.lanes import Detector
     from guardrails.layers import Shelf
+    from guardrails.layers.shelf import Loadable
 
     from .document import Model, PolicyDocument
 
@@ -59,13 +60,21 @@ def compile_policy(
             purposes={name: frozenset(purpose.sees) for name, purpose in document.purposes.items()},
             restores_output=document.output.restore,
             shadow_of=document.shadow_of or "",
-            judges={name: shelf.judge(spec) for name, spec in specs.items()},
+            judges={
+                name: shelf.judge(spec) for name, spec in (specs | _wanted(plans.values())).items()
+            },
             reviews=ReviewTerms(
                 keep_text=document.reviews.keep_text, ttl_s=document.reviews.ttl_hours * 3600
             ),
         ),
         [],
     )
+
+
+def _wanted(plans: Iterable[Plan]) -> dict[str, Loadable]:
+    """The models of the built-in detectors that have one of their own, where they are used."""
+    used = (planned.detector for plan in plans for planned in plan.planned)
+    return {each.name: each.model for each in used if isinstance(each, NamesDetector)}
 
 
 def _plan(
@@ -129,11 +138,14 @@ def _wrong_entries(
     document: PolicyDocument, direction: Direction, known: Mapping[str, Detector]
 ) -> Iterator[str]:
     for name, entry in document.section(direction).detectors.items():
-        if name in known:
-            yield from mistakes_of(entry, direction, known[name])
-        else:
-            place = f"{direction.value}.detectors.{name}"
+        place = f"{direction.value}.detectors.{name}"
+        if name not in known:
             yield f"{place}: no such detector; there are {', '.join(sorted(known))}"
+            continue
+        found = known[name]
+        if isinstance(found, NamesDetector) and found.missing:
+            yield f"{place}: {found.missing}"
+        yield from mistakes_of(entry, direction, found)
 
 
 def _unbounded(document: PolicyDocument, custom: list[Rule]) -> Iterator[str]:

@@ -98,6 +98,11 @@ HITS = {
     "DEA": ("pii", "DEA number BB1388568", "BB1388568", "HEALTH_ID"),
     "IPv4": ("pii", "from 192.168.10.17:", "192.168.10.17", "IP_ADDRESS"),
     "IPv6": ("pii", "2001:db8::ff00:42:8329", "2001:db8::ff00:42:8329", "IP_ADDRESS"),
+    "IPv4, loopback": ("pii", "localhost 127.0.0.1", "127.0.0.1", "IP_ADDRESS"),
+    "IPv4, unspecified": ("pii", "bind 0.0.0.0,", "0.0.0.0", "IP_ADDRESS"),
+    "IPv4 before an impossible prefix": ("pii", "10.0.0.0/123", "10.0.0.0", "IP_ADDRESS"),
+    "IPv6, loopback": ("pii", "my ip: ::1", "::1", "IP_ADDRESS"),
+    "IPv6, unspecified network": ("pii", "::/128", "::/128", "IP_ADDRESS"),
     "MAC": ("pii", "at 00:1A:2B:3C:4D:5E,", "00:1A:2B:3C:4D:5E", "MAC_ADDRESS"),
     "bitcoin": (
         "pii", "16Yeky6GMjeNkAiNcBY7ZhrLoMSgg1BoyZ", "16Yeky6GMjeNkAiNcBY7ZhrLoMSgg1BoyZ",
@@ -232,32 +237,3 @@ def test_a_number_with_a_wrong_check_digit_is_left_alone(rules_at_work, kind):
 def test_a_near_miss_is_left_alone(find, detector, text):
     """Over-blocking is the commonest complaint about guards."""
     assert find(detector, text) == set()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Ask Maria Schneider about it.", [("PERSON", "Maria Schneider")]),
-        ("Dear John F. Kennedy, thanks.", [("PERSON", "John F. Kennedy")]),
-        ("I met Ludwig van Beethoven.", [("PERSON", "Ludwig van Beethoven")]),
-        ("It was Derek who paid.", [("PERSON", "Derek")]),
-        ("Acme Widgets Inc. grew.", [("ORGANIZATION", "Acme Widgets Inc")]),
-        ("The University of Oslo is old.", [("ORGANIZATION", "University of Oslo")]),
-        ("They moved to Portugal.", [("LOCATION", "Portugal")]),
-        ("May will come. Will it? Grant access.", []),
-        ("the quick brown fox", []),
-    ],
-)
-def test_names_are_known_by_lists_and_forms(detectors, text, expected):
-    """Given names, the word that says what an organisation is, and countries; not plain words."""
-    matches = detectors["names"].open().push(text, last=True, timeout_s=5)
-    longest = [
-        match
-        for match in matches
-        if not any(
-            other.start <= match.start and match.end <= other.end and other is not match
-            for other in matches
-        )
-    ]
-    found = sorted((match.category, text[match.start : match.end]) for match in longest)
-    assert found == expected

@@ -1,11 +1,8 @@
-"""Names of persons, organisations and places, as far as lists and forms know them.
+"""Names as far as lists and forms know them: right more often than not, and far from all.
 
-Covered: persons by a given name of some twenty countries (the lists of the library Faker) and at
-least one capitalised word after it; organisations by the word that says what they are, such as
-Inc., GmbH or University; countries, their capitals and the states of the USA.
-Not covered: a given name or a surname by itself, names in lower case or in other scripts,
-organisations known by their name alone, cities other than capitals. Lists know a third to a half
-of what a person would mark; what they mark is mostly right. For policies that ask for it.
+Persons by a given name of some twenty countries (the lists of the library Faker), alone or with
+capitalised words after it; organisations by the word that says what they are, such as Inc., GmbH
+or University; countries, their capitals and the states of the USA.
 """
 
 from __future__ import annotations
@@ -15,14 +12,17 @@ import importlib
 import re
 from typing import TYPE_CHECKING, Final
 
+from guardrails.detectors.rules import RuleDetector
 from guardrails.rules import Rule
-
-from .rules import RuleDetector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["detector"]
+__all__ = ["FULL_NAME", "GIVEN_NAME", "PLACE", "by_lists"]
+
+FULL_NAME: Final = "names.person"
+GIVEN_NAME: Final = "names.given"
+PLACE: Final = "names.place"
 
 _LOCALES: Final = (
     "en_US", "en_GB", "en_IN", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pt_BR", "pl_PL",
@@ -86,13 +86,13 @@ def _is_given(text: str) -> bool:
     return text in _given_names()
 
 
-def detector() -> RuleDetector:
-    """The detector of names."""
+def by_lists() -> RuleDetector:
+    """The rules, compiled."""
     return RuleDetector(
         "names",
         [
             Rule(
-                id="names.person",
+                id=FULL_NAME,
                 category="PERSON",
                 pattern=(
                     rf"(?<![\w.]){_PART}(?:(?: {_CAPITAL}\.?)?{_LINK}{{0,2}} {_PART}){{1,3}}(?!\w)"
@@ -102,7 +102,7 @@ def detector() -> RuleDetector:
                 score=0.7,
             ),
             Rule(
-                id="names.given",
+                id=GIVEN_NAME,
                 category="PERSON",
                 pattern=rf"(?<![\w.@#-]){_PART}(?![\w-])",
                 accept=_is_given,
@@ -127,9 +127,9 @@ def detector() -> RuleDetector:
                 score=0.7,
             ),
             Rule(
-                id="names.place",
+                id=PLACE,
                 category="LOCATION",
-                pattern=rf"(?<![\w-])(?:{_either(_places())})(?![\w-])",
+                pattern=rf"(?<![\w@/.-])(?:{_either(_places())})(?![\w/-])",
                 score=0.6,
             ),
         ],
