@@ -23,7 +23,14 @@ _PARSER.add_argument(
 _PARSER.add_argument(
     "--start",
     type=Path,
-    help="a model folder, or weights of a stage; only the second stage is then trained",
+    help="a model folder, from which the stages after the first go on",
+)
+_PARSER.add_argument(
+    "--reviews",
+    type=Path,
+    nargs="*",
+    default=[],
+    help="files of `vedette review export`: decided cases train too",
 )
 _PARSER.add_argument("--seed", type=int, default=20261121)
 _PARSER.add_argument("--threads", type=int, default=1)
@@ -40,6 +47,7 @@ def main() -> None:
             sets=arguments.sets,
             seed=arguments.seed,
             start=arguments.start,
+            reviews=arguments.reviews,
             threads=arguments.threads,
         )
     )

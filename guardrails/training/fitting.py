@@ -1,4 +1,4 @@
-"""Fits the model: one pass or more over the rows, on one thread."""
+"""Fits the model in bfloat16 over float32 weights; a run that was cut off goes on where it was."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -16,6 +16,9 @@ from .rows import HEADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
 
     from .batches import Batch, Encoded
     from .model import GuardModel
@@ -27,7 +30,12 @@ _PLANTED = HEADS.index("planted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
-    """How to train."""
+    """How to train.
+
+    The word embeddings never train: words that no row has keep their place among the others.
+    `frozen_layers` counts from below. The result is the running mean of the weights, of which
+    each step is `1 - averaged`.
+    """
 
     epochs: int = 1
     tokens_per_batch: int = 2560
@@ -35,7 +43,10 @@ class FitSettings:
     head_rate: float = 1e-3
     warmup: float = 0.06
     token_weight: float = 0.5
+    frozen_layers: int = 0
+    averaged: float = 0.99
     seed: int = 20261121
+    save_every_s: float = 180.0
 
 
 def fit(
@@ -43,45 +54,121 @@ def fit(
     rows: Sequence[Encoded],
     settings: FitSettings,
     *,
+    saved: Path,
     report: Callable[[str], None],
 ) -> None:
-    """Train in place."""
+    """Train in place; `saved` keeps the state every few minutes and is where a cut-off run goes on.
+
+    The weights that step are float32; forward and backward run on a bfloat16 copy of them, which
+    is about a tenth faster on a CPU than autocast, whose casts this saves.
+    """
     rng = Random(settings.seed)
     plan = [
         batch
         for _ in range(settings.epochs)
         for batch in batches(rows, tokens=settings.tokens_per_batch, rng=rng)
     ]
-    optimizer = torch.optim.AdamW(_groups(model, settings), weight_decay=0.01, fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _rate(step / max(1, len(plan)), settings.warmup)
-    )
-    model.words.requires_grad_(False)  # words that no row has keep their place among the others
-    model.train()
-    started, average = time.monotonic(), 0.0
-    for step, batch in enumerate(plan):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = _loss(model, batch, settings)
-        optimizer.zero_grad(set_to_none=True)
+    tokens = sum(batch.ids.numel() for batch in plan)
+    report(f"{len(plan)} steps, {tokens} tokens with padding")
+    run = _Run(model, settings, steps=len(plan))
+    if saved.exists():
+        run.load(torch.load(saved, weights_only=True))
+        report(f"goes on at step {run.step}")
+    started = last = time.monotonic()
+    first, done = run.step, 0
+    for batch in plan[run.step :]:
+        run.train(batch)
+        done += batch.ids.numel()
+        now = time.monotonic()
+        if run.step % 50 == 0:
+            report(
+                f"step {run.step}/{len(plan)} loss {run.loss:.4f} "
+                f"{done / (now - started):.0f} tokens/s since step {first}"
+            )
+        if now - last > settings.save_every_s:
+            torch.save(run.state(), saved)
+            last = now
+    run.finish()
+
+
+class _Run:
+    """Live weights in bfloat16, their float32 masters, and the running mean of those."""
+
+    def __init__(self, model: GuardModel, settings: FitSettings, *, steps: int) -> None:
+        self.step, self.loss = 0, 0.0
+        self._model, self._settings = model, settings
+        frozen = (
+            [model.words, model.positions, model.embedding_norm]
+            if settings.frozen_layers
+            else [model.words]
+        )
+        for module in (*frozen, *model.layers[: settings.frozen_layers]):
+            module.requires_grad_(False)
+        heads = {id(p) for part in (model.attention, model.evidence) for p in part.parameters()}
+        self._live = [p for p in model.parameters() if p.requires_grad]
+        self._masters = [p.detach().clone().requires_grad_() for p in self._live]
+        self._means = [p.detach().clone() for p in self._masters]
+        groups: dict[bool, list[Tensor]] = {True: [], False: []}
+        for live, master in zip(self._live, self._masters, strict=True):
+            groups[id(live) in heads].append(master)
+        self._optimizer = torch.optim.AdamW(
+            [
+                {"params": groups[False], "lr": settings.encoder_rate},
+                {"params": groups[True], "lr": settings.head_rate},
+            ],
+            weight_decay=0.01,
+            fused=True,
+        )
+        self._rates = [settings.encoder_rate, settings.head_rate]
+        self._steps = steps
+        self._frozen = {name: p.detach().clone() for name, p in model.named_parameters()}
+        model.to(torch.bfloat16)
+        model.train()
+
+    def train(self, batch: Batch) -> None:
+        """One step."""
+        rate = _rate(self.step / max(1, self._steps), self._settings.warmup)
+        for group, highest in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = highest * rate
+        loss = _loss(self._model, batch, self._settings)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        scheduler.step()
-        average = 0.97 * average + 0.03 * float(loss.detach())
-        if step % 50 == 0:
-            report(f"step {step}/{len(plan)} loss {average:.4f} {time.monotonic() - started:.0f} s")
-    model.eval()
+        for master, live in zip(self._masters, self._live, strict=True):
+            master.grad = live.grad.float() if live.grad is not None else None
+            live.grad = None
+        torch.nn.utils.clip_grad_norm_(self._masters, 1.0)
+        self._optimizer.step()
+        self.step += 1
+        with torch.no_grad():
+            weight = max(1 - self._settings.averaged, 1 / self.step)
+            torch._foreach_lerp_(self._means, self._masters, weight)
+            torch._foreach_copy_(self._live, self._masters)
+        self.loss += max(0.03, 1 / self.step) * (float(loss.detach()) - self.loss)
 
+    def state(self) -> dict[str, Any]:
+        """Everything that a later process needs to go on."""
+        return {
+            "step": self.step,
+            "masters": [each.detach() for each in self._masters],
+            "means": self._means,
+            "optimizer": self._optimizer.state_dict(),
+        }
 
-def _groups(model: GuardModel, settings: FitSettings) -> list[dict[str, object]]:
-    heads = [*model.attention.parameters(), *model.evidence.parameters()]
-    own = {id(parameter) for parameter in heads}
-    words = {id(model.words.weight)}
-    encoder = [each for each in model.parameters() if id(each) not in own | words]
-    return [
-        {"params": encoder, "lr": settings.encoder_rate},
-        {"params": heads, "lr": settings.head_rate},
-    ]
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.step, self._means = state["step"], state["means"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        with torch.no_grad():
+            torch._foreach_copy_(self._masters, state["masters"])
+            torch._foreach_copy_(self._live, self._masters)
+
+    def finish(self) -> None:
+        """Leave the mean weights in the model, in float32."""
+        self._model.to(torch.float32)
+        with torch.no_grad():
+            for name, parameter in self._model.named_parameters():
+                parameter.copy_(self._frozen[name])
+            torch._foreach_copy_(self._live, self._means)
+        self._model.eval()
 
 
 def _rate(progress: float, warmup: float) -> float:
@@ -90,7 +177,7 @@ def _rate(progress: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def _loss(model: GuardModel, batch: Batch, settings: FitSettings) -> torch.Tensor:
+def _loss(model: GuardModel, batch: Batch, settings: FitSettings) -> Tensor:
     logits, evidence = model.with_evidence(batch.ids, batch.mask)
     known = batch.labels >= 0
     each = functional.binary_cross_entropy_with_logits(

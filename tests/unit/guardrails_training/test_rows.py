@@ -26,7 +26,7 @@ DOCUMENTS = ["The first sentence of a report. The second one is longer than that
 
 
 def rows(seed=1):
-    return list(Generator(seed=seed, documents=DOCUMENTS).rows(FEW))
+    return list(Generator(seed=seed, documents={"prose": DOCUMENTS}).rows(FEW))
 
 
 def test_same_seed_gives_the_same_rows():
