@@ -19,8 +19,10 @@ from vedette.traces.export import as_json, summary
 from vedette.traces.live import LiveTraces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from vedette.traces import Trace
 
 __all__ = ["UiServer"]
 
@@ -54,6 +56,7 @@ class UiServer(ThreadingHTTPServer):
         super().__init__((_HOST, port), _Handler)
         self.files = TraceFiles(folder)
         self.live = LiveTraces(folder)
+        self.summaries = _Summaries()
         self.health = _Health()
         self.scraper = Scraper(metrics)
 
@@ -81,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/":
             self._send(HTTPStatus.OK, "text/html", live_page())
         elif path == "/api/traces":
-            traces = [summary(trace) for trace in self.server.live.latest()]
+            traces = self.server.summaries.of(self.server.live.latest())
             self._send_json({"traces": traces, "health": self.server.health.ask()})
         elif path == "/api/metrics":
             self._send_json({"figures": self.server.scraper.latest()})
@@ -119,6 +122,25 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+
+class _Summaries:
+    """The summary of each trace, made again only when the trace has grown."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Trace, dict[str, Any]]] = {}
+
+    def of(self, traces: Sequence[Trace]) -> list[dict[str, Any]]:
+        known = self._known
+        self._known = {trace.trace_id: self._one(trace, known) for trace in traces}
+        return [summary for _, summary in self._known.values()]
+
+    @staticmethod
+    def _one(
+        trace: Trace, known: Mapping[str, tuple[Trace, dict[str, Any]]]
+    ) -> tuple[Trace, dict[str, Any]]:
+        before = known.get(trace.trace_id)
+        return before if before and before[0] is trace else (trace, summary(trace))
 
 
 class _Health:

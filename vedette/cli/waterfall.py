@@ -10,6 +10,7 @@ from rich.text import Text
 
 from vedette.cli.terminal import COLOURS
 from vedette.traces import analysis, names, verdicts
+from vedette.traces.cause import cause
 from vedette.traces.spans import Status
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _SHARES_SHOWN: Final = 5
 
 
 def waterfall(trace: Trace, *, width: int) -> RenderableType:
-    """A headline, a row for each span, and where the time went.
+    """A headline, the largest share of the time, a row for each span, and where the time went.
 
     A row says service, place in the tree, when it ran, how long, how much of that was its own,
     and how it ended. The heavy part of a bar is on the critical path. A narrow terminal goes
@@ -65,7 +66,7 @@ def waterfall(trace: Trace, *, width: int) -> RenderableType:
             *([own] if is_wide else []),
             _ending(row.span),
         )
-    return Group(_headline(trace), table, *_explanation(trace), *_problems(trace))
+    return Group(_headline(trace), *_cause(trace), table, *_explanation(trace), *_problems(trace))
 
 
 def milliseconds(time_ns: float) -> str:
@@ -107,15 +108,28 @@ def _headline(trace: Trace) -> Text:
     return text
 
 
+def _cause(trace: Trace) -> Iterator[Text]:
+    """What the caller waited for most, and why that takes time."""
+    found = cause(trace)
+    if found is None or len(trace.spans) == 1:
+        return
+    text = Text("mostly ").append(
+        found.span.short_name, style=f"bold {colour_of(found.span.service)}"
+    )
+    spans = f" in {found.count} spans" if found.count > 1 else ""
+    text.append(f"{spans}, {milliseconds(found.time_ns)} ({round(100 * found.share)} %): ")
+    yield text.append(found.words)
+
+
 def _explanation(trace: Trace) -> Iterator[Text]:
     """Where the time went, and the stretches that nothing explains."""
-    shares = analysis.shares(analysis.critical_path(trace))[:_SHARES_SHOWN]
+    kinds = analysis.kinds(analysis.critical_path(trace))[:_SHARES_SHOWN]
     if len(trace.spans) > 1 and trace.root.duration_ns:
         text = Text("critical path:", style="dim")
-        for span, time_ns in shares:
+        for spans, time_ns in kinds:
             percent = round(100 * time_ns / trace.root.duration_ns)
             if percent:
-                text.append(f" {span.short_name}", style=colour_of(span.service))
+                text.append(f" {spans[0].short_name}", style=colour_of(spans[0].service))
                 text.append(f" {milliseconds(time_ns)} ({percent} %)")
         yield text
     for gap in analysis.notable_gaps(trace):

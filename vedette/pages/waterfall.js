@@ -1,26 +1,7 @@
-"use strict";
 // Draws one trace, as `vedette trace show --json` prints it, into an element.
-// Text from the trace is only ever set as text, never as markup.
 
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function milliseconds(ms) {
-  const size = Math.abs(ms);
-  if (size >= 10000) return (ms / 1000).toFixed(1) + " s";
-  if (size >= 100) return ms.toFixed(0) + " ms";
-  return ms.toFixed(size >= 1 ? 1 : 2) + " ms";
-}
-
-const KNOWN_SERVICES = ["gateway", "guardrails", "inference"];
-
-function serviceClass(service) {
-  return "service-" + (KNOWN_SERVICES.includes(service) ? service : "other");
-}
+const ROWS_AT_FIRST = 40;
+const BADGES = 2;
 
 // What a span has to say besides its times: how it ended, what a guard decided.
 function badgesOf(span) {
@@ -43,36 +24,44 @@ function badgesOf(span) {
   return found;
 }
 
-function badge([text, className]) {
-  return element("span", "badge " + className, text);
-}
-
 class Waterfall {
   constructor(container, trace) {
     this.trace = trace;
     this.length = Math.max(trace.duration_ms, 0.001);
     this.view = [0, this.length];
+    this.isShort = trace.spans.length <= 12;
     this.byId = new Map(trace.spans.map((span) => [span.span_id, span]));
     this.parents = new Set(trace.spans.map((span) => span.parent_id));
-    this.folded = new Set(this.crowds());
     this.path = new Map();
     for (const part of trace.critical_path) {
       if (!this.path.has(part.span_id)) this.path.set(part.span_id, []);
       this.path.get(part.span_id).push(part);
     }
     this.gaps = new Map(trace.gaps.map((gap) => [`${gap.span_id} ${gap.offset_ms}`, gap.note]));
-    container.replaceChildren(this.summary(), this.panel());
-    this.observer = new ResizeObserver(() => this.drawOverview());
-    this.observer.observe(this.canvas);
+    this.folded = this.foldedAtFirst();
+    this.current = trace.spans[0].span_id;
+    container.replaceChildren(drawSummary(trace), this.panel());
+    this.observer = new ResizeObserver(() => { this.drawOverview(); this.drawAxis(); });
+    this.observer.observe(this.axis);
     this.draw();
   }
 
-  // In a long trace, spans with many below them start folded, so that the whole fits the window.
-  crowds() {
-    if (this.trace.spans.length <= 40) return [];
-    const counts = new Map();
-    for (const span of this.trace.spans) counts.set(span.parent_id, (counts.get(span.parent_id) || 0) + 1);
-    return [...counts].filter(([id, count]) => count > 8 && this.byId.has(id)).map(([id]) => id);
+  // A long trace starts as deep as fits the window, but for the way to what took most of the time.
+  foldedAtFirst() {
+    const spans = this.trace.spans;
+    if (spans.length <= ROWS_AT_FIRST) return new Set();
+    const deepest = Math.max(...spans.map((span) => span.depth));
+    const isWithin = (depth) => spans.filter((span) => span.depth <= depth).length <= ROWS_AT_FIRST;
+    let depth = 0;
+    while (depth < deepest && isWithin(depth + 1)) depth += 1;
+    const folded = new Set(spans.filter((span) => span.depth >= depth && this.parents.has(span.span_id)).map((span) => span.span_id));
+    const children = (id) => spans.filter((span) => span.parent_id === id).length;
+    let above = this.byId.get(this.byId.get(this.trace.cause?.span_id)?.parent_id);
+    while (above) {
+      if (children(above.span_id) <= ROWS_AT_FIRST) folded.delete(above.span_id);
+      above = this.byId.get(above.parent_id);
+    }
+    return folded;
   }
 
   below(span) {
@@ -80,61 +69,6 @@ class Waterfall {
     const rest = this.trace.spans.slice(index + 1);
     const end = rest.findIndex((other) => other.depth <= span.depth);
     return end < 0 ? rest : rest.slice(0, end);
-  }
-
-  summary() {
-    const trace = this.trace;
-    const panel = element("section", "panel");
-    const title = element("h1", "", "Trace ");
-    title.append(element("code", "", trace.trace_id));
-    const facts = element("div", "facts");
-    const fact = (name, value, className) => {
-      const one = element("div", "", name + " ");
-      one.append(element("b", className || "", value));
-      facts.append(one);
-    };
-    const outcomes = { error: "bad", blocked: "bad", stop: "", length: "", ok: "" };
-    fact("outcome", trace.outcome, outcomes[trace.outcome] ?? "warn");
-    fact("began", new Date(trace.start_unix_nano / 1e6).toLocaleString());
-    fact("took", milliseconds(trace.duration_ms));
-    if (trace.first_token_ms !== null) fact("first token after", milliseconds(trace.first_token_ms));
-    if (trace.tokens_per_s !== null) fact("decoding", trace.tokens_per_s.toFixed(0) + " tokens/s");
-    fact("spans", String(trace.spans.length));
-    if (trace.guards) {
-      const said = [trace.guards.action.toLowerCase(), ...trace.guards.categories, ...trace.guards.not_run];
-      fact("guards", said.filter(Boolean).join(" "), trace.guards.action === "BLOCK" ? "bad" : "");
-    }
-    for (const hop of trace.missing_hops) fact("missing", hop, "bad");
-    if (trace.orphans.length) fact("orphans", String(trace.orphans.length), "bad");
-    panel.append(title, facts, this.shares());
-    return panel;
-  }
-
-  // The critical path added up: one bar, a part for each span, the largest first.
-  shares() {
-    const box = element("div");
-    box.style.marginTop = "12px";
-    box.append(element("h2", "", "Where the time went"));
-    const bar = element("div", "shares");
-    const sums = new Map();
-    for (const part of this.trace.critical_path) {
-      sums.set(part.span_id, (sums.get(part.span_id) || 0) + part.duration_ms);
-    }
-    const total = [...sums.values()].reduce((a, b) => a + b, 0) || 1;
-    for (const [id, ms] of [...sums].sort((a, b) => b[1] - a[1])) {
-      const span = this.byId.get(id);
-      if (!span || ms / total < 0.002) continue;
-      const words = `${span.short_name} ${milliseconds(ms)} (${Math.round((100 * ms) / total)} %)`;
-      const notes = [...new Set(this.trace.gaps.filter((gap) => gap.span_id === id).map((gap) => gap.note))];
-      const part = element("div", serviceClass(span.service) + (notes.length ? " gap" : ""));
-      // In a narrow part the words would only be cut; they are in its title.
-      if (ms / total > 0.06) part.append(element("span", "", words));
-      part.style.flex = `${ms} 1 0`;
-      part.title = [`${span.service}: ${words}`, ...notes].join("; ");
-      bar.append(part);
-    }
-    box.append(bar);
-    return box;
   }
 
   panel() {
@@ -145,29 +79,37 @@ class Waterfall {
     this.search.placeholder = "Find a span or an attribute";
     this.search.setAttribute("aria-label", "Find a span or an attribute");
     this.search.addEventListener("input", () => this.draw());
-    const button = (words, act) => {
-      const made = element("button", "", words);
-      made.type = "button";
-      made.addEventListener("click", act);
-      return made;
-    };
-    tools.append(
-      this.search,
-      button("Fold all", () => { this.folded = new Set(this.trace.spans.filter((s) => s.depth > 0 && this.parents.has(s.span_id)).map((s) => s.span_id)); this.draw(); }),
-      button("Unfold all", () => { this.folded.clear(); this.draw(); }),
-      button("Whole time", () => this.zoom(0, this.length)),
-      element("span", "spacer"),
-      element("span", "quiet", "drag to zoom, double-click for the whole, click a row for its attributes"),
-    );
-    const overview = element("div", "overview");
+    this.found = element("span", "quiet");
+    this.found.setAttribute("role", "status");
+    this.whole = button("Whole time", () => this.zoom(0, this.length));
+    const foldable = this.trace.spans.filter((span) => span.depth > 0 && this.parents.has(span.span_id));
+    tools.append(this.search, this.found, element("span", "spacer"), ...this.trace.services.map(serviceKey));
+    if (foldable.length && !this.isShort) {
+      tools.append(
+        button("Fold", () => { this.folded = new Set(foldable.map((span) => span.span_id)); this.draw(); }),
+        button("Unfold", () => { this.folded.clear(); this.draw(); }),
+      );
+    }
+    tools.append(this.whole);
+
     this.canvas = element("canvas");
+    this.canvas.setAttribute("aria-hidden", "true");
+    const overview = element("div", "overview");
+    overview.hidden = this.isShort;
     overview.append(element("div"), this.canvas, element("div"));
     this.axis = element("div", "axis");
     const head = element("div", "head");
     head.append(element("div", "", "span"), this.axis, element("div", "num", "took"), element("div", "num", "self"));
-    this.rows = element("div");
+    this.lines = element("div", "lines");
+    const grid = element("div", "grid");
+    grid.append(element("div"), this.lines, element("div"));
+    this.rows = element("div", "rows");
+    this.rows.setAttribute("role", "tree");
+    this.rows.setAttribute("aria-label", "Spans");
     this.body = element("div", "waterfall");
-    this.body.append(overview, head, this.rows);
+    const lanes = element("div", "lanes");
+    lanes.append(grid, this.rows);
+    this.body.append(overview, head, lanes);
     this.details = element("div", "details");
     this.details.hidden = true;
     this.selectable(this.canvas, () => [0, this.length]);
@@ -177,78 +119,99 @@ class Waterfall {
   }
 
   legend() {
-    const legend = element("div", "legend");
-    for (const service of this.trace.services) {
-      const one = element("span", serviceClass(service));
-      one.append(element("span", "dot"), service);
-      legend.append(one);
-    }
-    for (const [className, words] of [["", "on the critical path"], ["thin", "meanwhile"], ["gap", "nothing recorded, or on the way"]]) {
-      const one = element("span");
+    const legend = element("div", "keys legend");
+    const kinds = [["on the critical path", ""], ["meanwhile", "thin"]];
+    if (this.trace.gaps.length) kinds.push(["nothing recorded, or on the way", "gap"]);
+    for (const [words, className] of kinds) {
+      const one = element("span", "key");
       one.append(element("i", className), words);
       legend.append(one);
     }
+    legend.append(element("span", "spacer"), element("span", "", "drag to zoom · double-click for the whole · Enter for attributes · ← → fold"));
     return legend;
   }
 
   zoom(start, end) {
     const least = this.length / 1e5;
-    if (end - start < least) return;
-    this.view = [Math.max(0, start), Math.min(this.length, end)];
+    this.view = [Math.max(0, start), Math.min(this.length, Math.max(end, start + least))];
     this.draw();
   }
 
+  // Where a time lies in the view, in percent of its width.
   share(ms) {
-    return (100 * (ms - this.view[0])) / (this.view[1] - this.view[0]);
+    const [start, end] = this.view;
+    return (100 * (ms - start)) / (end - start);
   }
 
-  place(made, start, length) {
-    const left = this.share(start);
-    made.style.left = left + "%";
-    made.style.width = Math.max(0, this.share(start + length) - left) + "%";
-    return made;
+  place(drawn, offset, duration) {
+    const left = Math.max(0, this.share(offset));
+    const right = Math.min(100, this.share(offset + duration));
+    drawn.style.left = left + "%";
+    drawn.style.width = Math.max(0, right - left) + "%";
+    if (right < 0 || left > 100) drawn.hidden = true;
+    return drawn;
   }
 
   draw() {
+    const hadFocus = this.rows.contains(document.activeElement);
     const words = this.search.value.trim().toLowerCase();
-    const hiddenBelow = [];
+    const matches = (span) => JSON.stringify([span.name, span.service, span.attributes]).toLowerCase().includes(words);
+    this.found.textContent = words ? `${this.trace.spans.filter(matches).length} of ${this.trace.spans.length}` : "";
+    this.whole.disabled = this.view[0] === 0 && this.view[1] === this.length;
     const rows = [];
+    let foldedAt = Infinity;
     for (const span of this.trace.spans) {
-      while (hiddenBelow.length && hiddenBelow[hiddenBelow.length - 1] >= span.depth) hiddenBelow.pop();
-      if (hiddenBelow.length) continue;
-      if (this.folded.has(span.span_id)) hiddenBelow.push(span.depth);
-      rows.push(this.row(span, words));
+      if (span.depth > foldedAt) continue;
+      foldedAt = this.folded.has(span.span_id) ? span.depth : Infinity;
+      const row = this.row(span);
+      const hidden = foldedAt === Infinity ? [] : this.below(span);
+      if (words && ![span, ...hidden].some(matches)) row.classList.add("dimmed");
+      rows.push(row);
     }
     this.rows.replaceChildren(...rows);
+    if (!this.rowOf(this.current)) this.current = this.trace.spans[0].span_id;
+    this.rowOf(this.current).tabIndex = 0;
+    if (hadFocus) this.rowOf(this.current).focus();
     this.drawAxis();
     this.drawOverview();
   }
 
-  row(span, words) {
-    const failed = span.status === "ERROR" ? " error" : "";
-    const row = element("div", `row ${serviceClass(span.service)}${failed}`);
-    row.tabIndex = 0;
+  rowOf(id) {
+    return [...this.rows.children].find((row) => row.dataset.span === id);
+  }
+
+  row(span) {
+    const isParent = this.parents.has(span.span_id);
+    const isFolded = this.folded.has(span.span_id);
+    const hidden = isFolded ? this.below(span) : [];
+    const row = element("div", `row ${serviceClass(span.service)}${span.status === "ERROR" ? " error" : ""}`);
+    row.dataset.span = span.span_id;
+    row.tabIndex = -1;
+    row.setAttribute("role", "treeitem");
+    row.setAttribute("aria-level", span.depth + 1);
+    if (isParent) row.setAttribute("aria-expanded", String(!isFolded));
     if (span === this.chosen) row.classList.add("chosen");
-    if (words && !JSON.stringify([span.name, span.service, span.attributes]).toLowerCase().includes(words)) row.classList.add("dimmed");
+
     const name = element("div", "name");
-    name.style.paddingLeft = Math.min(span.depth, 12) * 14 + "px";
-    const fold = element("button", "fold", this.parents.has(span.span_id) ? (this.folded.has(span.span_id) ? "▸" : "▾") : "");
+    name.style.paddingLeft = Math.min(span.depth, 12) * 13 + "px";
+    name.title = `${span.service}: ${span.name}`;
+    const fold = element("button", "fold", isParent ? (isFolded ? "▸" : "▾") : "");
     fold.type = "button";
     fold.tabIndex = -1;
+    fold.setAttribute("aria-hidden", "true");
     fold.addEventListener("click", (event) => { event.stopPropagation(); this.fold(span); });
-    name.append(fold, element("span", "dot"), element("span", "words", span.short_name), ...badgesOf(span).map(badge));
-    name.title = `${span.service}: ${span.name}`;
+    name.append(fold, element("span", "dot"), element("span", "words", callName(span.short_name)), this.badges(span, hidden));
+
     const lane = element("div", "lane");
-    const hidden = this.folded.has(span.span_id) ? this.below(span) : [];
-    if (hidden.length) name.append(...this.hiddenBadges(hidden));
     lane.append(this.place(element("div", "bar"), span.offset_ms, span.duration_ms));
-    for (const part of this.path.get(span.span_id) || []) {
-      const note = this.gaps.get(`${span.span_id} ${part.offset_ms}`);
-      const drawn = this.place(element("div", note ? "path gap" : "path"), part.offset_ms, part.duration_ms);
-      if (note) drawn.title = `${milliseconds(part.duration_ms)} ${note}`;
-      lane.append(drawn);
+    for (const one of [span, ...hidden]) {
+      for (const part of this.path.get(one.span_id) || []) {
+        const note = this.gaps.get(`${one.span_id} ${part.offset_ms}`);
+        const drawn = this.place(element("div", `path ${serviceClass(one.service)}${note ? " gap" : ""}`), part.offset_ms, part.duration_ms);
+        drawn.title = [`${callName(one.short_name)} ${milliseconds(part.duration_ms)}`, note].filter(Boolean).join(", ");
+        lane.append(drawn);
+      }
     }
-    for (const other of hidden) lane.append(this.place(element("div", "small " + serviceClass(other.service)), other.offset_ms, other.duration_ms));
     for (const event of span.events) {
       const mark = element("div", "mark");
       mark.title = event.name.replaceAll("_", " ");
@@ -257,23 +220,47 @@ class Waterfall {
     }
     row.append(name, lane, element("div", "num", milliseconds(span.duration_ms)), element("div", "num quiet", milliseconds(span.self_ms)));
     row.addEventListener("click", () => this.choose(span));
-    row.addEventListener("keydown", (event) => this.key(event, row, span));
+    row.addEventListener("keydown", (event) => this.key(event, span));
     return row;
   }
 
-  // What folded rows would have said, each thing once.
-  hiddenBadges(hidden) {
-    const said = new Map(hidden.flatMap(badgesOf).map((one) => [one[0], one]));
-    return [badge([`${hidden.length} below`, "quiet"]), ...[...said.values()].map(badge)];
+  // What a row and those folded into it have to say, each thing once; what has no room is counted.
+  badges(span, hidden) {
+    const made = element("span", "badges");
+    const below = hidden.flatMap(badgesOf).filter(([, className]) => className !== "quiet");
+    const said = [...new Map([...badgesOf(span), ...below].map((one) => [one[0], one])).values()];
+    if (hidden.length) made.append(element("span", "quiet count", `${hidden.length} below`));
+    made.append(...said.slice(0, BADGES).map(badge));
+    if (said.length > BADGES) {
+      const more = badge([`+${said.length - BADGES}`, "quiet"]);
+      more.title = said.slice(BADGES).map(([text]) => text).join(", ");
+      made.append(more);
+    }
+    return made;
   }
 
-  key(event, row, span) {
-    if (event.key === "Enter") this.choose(span);
-    else if (event.key === "ArrowDown") row.nextElementSibling?.focus();
-    else if (event.key === "ArrowUp") row.previousElementSibling?.focus();
-    else if (event.key === "ArrowLeft" !== this.folded.has(span.span_id) && ["ArrowLeft", "ArrowRight"].includes(event.key)) this.fold(span);
+  key(event, span) {
+    const rows = [...this.rows.children];
+    const at = rows.findIndex((row) => row.dataset.span === span.span_id);
+    const isFolded = this.folded.has(span.span_id);
+    const go = (row) => row && this.focus(row.dataset.span);
+    if (event.key === "Enter" || event.key === " ") this.choose(span);
+    else if (event.key === "ArrowDown") go(rows[at + 1]);
+    else if (event.key === "ArrowUp") go(rows[at - 1]);
+    else if (event.key === "Home") go(rows[0]);
+    else if (event.key === "End") go(rows[rows.length - 1]);
+    else if (event.key === "ArrowRight") isFolded ? this.fold(span) : go(rows[at + 1]);
+    else if (event.key === "ArrowLeft") this.parents.has(span.span_id) && !isFolded ? this.fold(span) : go(this.rowOf(span.parent_id));
     else return;
     event.preventDefault();
+  }
+
+  focus(id) {
+    const before = this.rowOf(this.current);
+    if (before) before.tabIndex = -1;
+    this.current = id;
+    this.rowOf(id).tabIndex = 0;
+    this.rowOf(id).focus();
   }
 
   fold(span) {
@@ -285,24 +272,27 @@ class Waterfall {
   choose(span) {
     if (this.dragged) return;
     this.chosen = this.chosen === span ? undefined : span;
+    this.current = span.span_id;
     this.details.hidden = !this.chosen;
     if (this.chosen) this.details.replaceChildren(...this.describe(span));
     this.draw();
   }
 
   describe(span) {
-    const title = element("div", serviceClass(span.service));
-    title.append(element("span", "dot"), element("b", "", span.name), element("span", "quiet", `  ${span.service}, ${span.kind.toLowerCase()}, at ${milliseconds(span.offset_ms)}, took ${milliseconds(span.duration_ms)}, self ${milliseconds(span.self_ms)}`));
-    const table = element("table");
+    const title = element("div", "title " + serviceClass(span.service));
+    const times = `${span.service} · ${span.kind.toLowerCase()} · at ${milliseconds(span.offset_ms)} · took ${milliseconds(span.duration_ms)} · self ${milliseconds(span.self_ms)}`;
+    const close = button("Close", () => this.choose(span));
+    title.append(element("span", "dot"), element("b", "", span.name), element("span", "quiet", times), element("span", "spacer"), close);
+    const list = element("dl");
     const line = (name, value) => {
-      const row = element("tr");
-      row.append(element("td", "", name), element("td", "mono", value));
-      table.append(row);
+      const pair = element("div");
+      pair.append(element("dt", "", name), element("dd", "mono", value));
+      list.append(pair);
     };
     for (const [name, value] of Object.entries(span.attributes)) line(name, typeof value === "string" ? value : JSON.stringify(value));
     for (const event of span.events) line(`event at ${milliseconds(event.offset_ms)}`, `${event.name} ${Object.keys(event.attributes).length ? JSON.stringify(event.attributes) : ""}`);
     line("span id", span.span_id + (span.parent_id ? `, below ${span.parent_id}` : ""));
-    return [title, table];
+    return [title, list];
   }
 
   drawAxis() {
@@ -311,20 +301,26 @@ class Waterfall {
     const wanted = (end - start) / Math.max(2, width / 90);
     const power = 10 ** Math.floor(Math.log10(wanted));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= wanted);
-    const digits = Math.max(0, -Math.floor(Math.log10(step)));
-    const ticks = [];
-    for (let at = Math.ceil(start / step) * step; at < end; at += step) {
-      const tick = element("span", "", `${at.toFixed(digits)} ms`);
-      tick.style.left = this.share(at) + "%";
-      ticks.push(tick);
-    }
+    const [unit, size] = end >= 10000 && step >= 100 ? ["s", 1000] : ["ms", 1];
+    const digits = Math.max(0, -Math.floor(Math.log10(step / size)));
     const first = this.trace.first_token_ms;
-    if (first !== null && first >= start && first <= end) {
-      const mark = element("b", "", "first token");
-      mark.style.left = this.share(first) + "%";
+    const isShown = first !== null && first >= start && first <= end;
+    const firstAt = isShown ? (this.share(first) * width) / 100 : Infinity;
+    const ticks = [], lines = [];
+    const at = (drawn, ms) => { drawn.style.left = this.share(ms) + "%"; return drawn; };
+    for (let ms = Math.ceil(start / step) * step; ms < end; ms += step) {
+      lines.push(at(element("div", "line"), ms));
+      const x = (this.share(ms) * width) / 100;
+      const isCovered = x > firstAt - 56 && x < firstAt + 84;
+      if (!isCovered && x < width - 48) ticks.push(at(element("span", "", `${(ms / size).toFixed(digits)} ${unit}`), ms));
+    }
+    if (isShown) {
+      const mark = at(element("b", firstAt > width - 84 ? "left" : "", "first token"), first);
       ticks.push(mark);
+      lines.push(at(element("div", "line first"), first));
     }
     this.axis.replaceChildren(...ticks);
+    this.lines.replaceChildren(...lines);
   }
 
   drawOverview() {
@@ -339,7 +335,7 @@ class Waterfall {
     const height = box.height / this.trace.spans.length;
     this.trace.spans.forEach((span, index) => {
       context.fillStyle = style.getPropertyValue("--" + (KNOWN_SERVICES.includes(span.service) ? span.service : "other"));
-      context.fillRect((span.offset_ms / this.length) * box.width, index * height, Math.max(1, (span.duration_ms / this.length) * box.width), Math.max(1, Math.min(5, height - 0.5)));
+      context.fillRect((span.offset_ms / this.length) * box.width, index * height, Math.max(1, (span.duration_ms / this.length) * box.width), Math.max(1, Math.min(4, height - 0.5)));
     });
     const [start, end] = this.view.map((ms) => (ms / this.length) * box.width);
     context.fillStyle = style.getPropertyValue("--shade");

@@ -21,7 +21,9 @@ __all__ = [
     "critical_path",
     "first_token_ns",
     "gaps",
+    "kinds",
     "notable_gaps",
+    "output_tokens",
     "self_time_ns",
     "shares",
     "tokens_per_s",
@@ -29,6 +31,7 @@ __all__ = [
 
 _GAP_NS: Final = 5_000_000
 _GAP_SHARE: Final = 0.05
+_STREAMED_CHECK: Final = "GuardrailsService/StreamCheckText"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,9 @@ def critical_path(trace: Trace) -> list[Segment]:
     Of what runs at a moment, spans that wait for something below them are passed over. Of the
     rest, a phase (a span with nothing below it at any time) goes before a call that merely goes
     on meanwhile, as the guard's stream does while the model decodes; then what ends last goes
-    first, because it is what the caller waits for. The segments cover the root exactly.
+    first, because it is what the caller waits for. The detectors of a stream come after other
+    phases: they were busy now and then, and are drawn in one piece from its beginning. The
+    segments cover the root exactly.
     """
     root = trace.root
     below = sorted(_subtree(trace, root), key=lambda span: span.start_ns, reverse=True)
@@ -93,6 +98,15 @@ def shares(path: Iterable[Segment]) -> list[tuple[Span, int]]:
         _, time_ns = found.get(segment.span.span_id, (segment.span, 0))
         found[segment.span.span_id] = (segment.span, time_ns + segment.end_ns - segment.start_ns)
     return sorted(found.values(), key=lambda share: share[1], reverse=True)
+
+
+def kinds(path: Iterable[Segment]) -> list[tuple[list[Span], int]]:
+    """The spans of one service and name, and the time they explain together; the largest first."""
+    found: dict[tuple[str, str], tuple[list[Span], int]] = {}
+    for span, time_ns in shares(path):
+        spans, sum_ns = found.get((span.service, span.short_name), ([], 0))
+        found[span.service, span.short_name] = ([*spans, span], sum_ns + time_ns)
+    return sorted(found.values(), key=lambda kind: kind[1], reverse=True)
 
 
 def gaps(trace: Trace, *, min_ns: int) -> list[Gap]:
@@ -131,12 +145,24 @@ def first_token_ns(trace: Trace) -> int | None:
     return None if first is None else max(0, first - trace.start_ns)
 
 
+def output_tokens(trace: Trace) -> int:
+    """The tokens of all answers together; nought if the spans do not say."""
+    # A trace may hold several requests; the call above each decode says what it made.
+    makers = [
+        trace.by_id[span.parent_id] for span in _decodes(trace) if span.parent_id in trace.by_id
+    ]
+    return sum(map(_output_tokens, makers)) or max(map(_output_tokens, trace.spans), default=0)
+
+
 def tokens_per_s(trace: Trace) -> float | None:
     """Tokens a second while the model decoded; None if the spans do not say."""
-    decodes = [span for span in trace.spans if span.name == names.SPAN_DECODE]
-    decode_ns = sum(span.duration_ns for span in decodes)
-    tokens = max((_output_tokens(span) for span in trace.spans), default=0)
+    decode_ns = sum(span.duration_ns for span in _decodes(trace))
+    tokens = output_tokens(trace)
     return tokens / (decode_ns / 1e9) if tokens and decode_ns else None
+
+
+def _decodes(trace: Trace) -> list[Span]:
+    return [span for span in trace.spans if span.name == names.SPAN_DECODE]
 
 
 def _output_tokens(span: Span) -> int:
@@ -158,10 +184,20 @@ def _note(trace: Trace, segment: Segment) -> str:
 def _explains(trace: Trace, running: list[Span]) -> Span:
     """Of spans that run at one moment, the one that the caller waits for."""
     waiting = {span.parent_id for span in running}
-    return max(
-        (span for span in running if span.span_id not in waiting),
-        key=lambda span: (not trace.children.get(span.span_id), span.end_ns, span.start_ns),
-    )
+
+    def rank(span: Span) -> tuple[bool, bool, int, int]:
+        is_phase = not trace.children.get(span.span_id)
+        is_placed = is_phase and not _is_scattered(trace, span)
+        return (is_placed, is_phase, span.end_ns, span.start_ns)
+
+    return max((span for span in running if span.span_id not in waiting), key=rank)
+
+
+def _is_scattered(trace: Trace, span: Span) -> bool:
+    """Whether a span says how long something was busy within a stream, and not when."""
+    parent = trace.by_id.get(span.parent_id or "")
+    is_streamed = parent is not None and parent.name.endswith(_STREAMED_CHECK)
+    return is_streamed and names.GUARD_STATE in span.attributes
 
 
 def _subtree(trace: Trace, root: Span) -> Iterator[Span]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vedette.traces import analysis, verdicts
+from vedette.traces.cause import cause
 
 if TYPE_CHECKING:
     from vedette.traces.spans import Span
@@ -29,6 +30,7 @@ def summary(trace: Trace) -> dict[str, Any]:
         "name": trace.root.name,
         "short_name": trace.root.short_name,
         "outcome": trace.outcome,
+        "cause": _cause(trace),
         "guards": None if verdict is None else asdict(verdict),
         "missing_hops": list(trace.missing_hops),
     }
@@ -57,6 +59,21 @@ def as_json(trace: Trace) -> dict[str, Any]:
             for gap in analysis.notable_gaps(trace)
         ],
         "spans": [_span(trace, row.span, row.depth) for row in trace.rows()],
+    }
+
+
+def _cause(trace: Trace) -> dict[str, Any] | None:
+    found = cause(trace)
+    if found is None:
+        return None
+    return {
+        "span_id": found.span.span_id,
+        "service": found.span.service,
+        "short_name": found.span.short_name,
+        "count": found.count,
+        "duration_ms": found.time_ns / 1e6,
+        "share": found.share,
+        "words": found.words,
     }
 
 

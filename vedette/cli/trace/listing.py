@@ -10,6 +10,7 @@ from rich.text import Text
 
 from vedette.cli.waterfall import badge, colour_of, milliseconds
 from vedette.traces import analysis, verdicts
+from vedette.traces.cause import cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,12 +32,13 @@ _COLUMNS: Final = (
     ("first", 8, "right"),
     ("spans", 5, "right"),
     ("outcome", 11, "left"),
-    ("call", 30, "left"),
+    ("call", 28, "left"),
     ("services", 28, "left"),
+    ("mostly", 22, "left"),
     ("guards", 0, "left"),
 )
 # A narrow terminal goes without these.
-_NEEDS: Final = {"call": 110, "services": 140}
+_NEEDS: Final = {"mostly": 110, "call": 135, "services": 150}
 
 
 def listing(traces: Iterable[Trace], *, width: int, header: bool = True) -> Table:
@@ -64,5 +66,14 @@ def _cells(trace: Trace) -> tuple[Text, ...]:
         Text(trace.outcome, style=_OUTCOME_COLOURS.get(trace.outcome, "")),
         Text(trace.root.short_name),
         Text(" ").join(Text(service, style=colour_of(service)) for service in trace.services),
+        _mostly(trace),
         Text() if verdict is None else badge(verdict),
     )
+
+
+def _mostly(trace: Trace) -> Text:
+    found = cause(trace)
+    if found is None or len(trace.spans) == 1:
+        return Text()
+    words = f"{found.span.short_name.rsplit('/')[-1]} {round(100 * found.share)} %"
+    return Text(words, style=colour_of(found.span.service))

@@ -40,7 +40,7 @@ def test_a_listing_keeps_what_matters_most(whole_request, trace_of, width):
 def test_bars_stand_where_the_time_was(span, trace_of):
     """Half the time is half the width, and the heavy part is what was waited for."""
     trace = trace_of([span("a", at=(0, 100)), span("b", "a", at=(50, 100))])
-    _, _, first, second, *_ = drawn(waterfall(trace, width=120), 120).splitlines()
+    _, _, _, first, second, *_ = drawn(waterfall(trace, width=120), 120).splitlines()
     heavy, light = first.count("━"), first.count("─")
     assert heavy == pytest.approx(light, abs=1)
     assert second.count("━") == pytest.approx(light, abs=1)

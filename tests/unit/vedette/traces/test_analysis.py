@@ -153,3 +153,26 @@ def test_a_request_without_tokens_has_neither(span, trace_of):
     """Nothing is made up for a request that never reached the model."""
     trace = trace_of([span("a", at=(0, 1))])
     assert (analysis.first_token_ns(trace), analysis.tokens_per_s(trace)) == (None, None)
+
+
+def test_detectors_of_a_stream_do_not_hide_the_phases(span, trace_of):
+    """Their time is a sum, drawn from the beginning, and says nothing of any moment."""
+    stream = "vedette.guardrails.v1.GuardrailsService/StreamCheckText"
+    spans = [
+        span("a", at=(0, 20)),
+        span("guard", "a", at=(0, 20), name=stream),
+        span("detect", "guard", at=(0, 15), attributes={"vedette.guard.state": "RAN"}),
+        span("prefill", "a", at=(0, 10)),
+    ]
+    expected = [("prefill", 0, 10), ("detect", 10, 15), ("guard", 15, 20)]
+    assert expected == path_of(trace_of(spans))
+
+
+def test_the_rate_of_several_requests_is_that_of_all(span, trace_of):
+    """Tokens of all calls over the time that all of them decoded."""
+    spans = [span("a", at=(0, 4000))]
+    for name, start in (("b", 0), ("c", 2000)):
+        made = {"gen_ai.usage.output_tokens": 10}
+        spans.append(span(name, "a", at=(start, start + 2000), attributes=made))
+        spans.append(span(f"{name}d", name, at=(start, start + 1000), name="decode"))
+    assert 10 == analysis.tokens_per_s(trace_of(spans))
