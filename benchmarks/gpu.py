@@ -85,7 +85,7 @@ def check(device: torch.device) -> None:
     expected = model.generate(
         prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=24, do_sample=False
     )[0].tolist()
-    dense = read_stack(model, Dense, Dense)
+    dense = read_stack(model, Dense, Dense, joined=True)
     runner = make_runner(model, dense, num_sequences=1, length=128)
     tokens = prompt[0].tolist()
     blocks, done = list(range(4)), 0
@@ -120,7 +120,7 @@ def measure(model: Any, device: torch.device, batches: tuple[int, ...]) -> dict[
     for name, maker in makers.items():
         # bitsandbytes quantizes what comes from the CPU.
         source = model if name == "bf16" else model.to("cpu")
-        stack = read_stack(source, maker, dense, device=device)
+        stack = read_stack(source, maker, dense, device=device, joined=True)
         source.to(device)
         figures = {f"decode {batch}": decode(model, stack, batch, device) for batch in batches}
         figures["prefill"] = prefill(model, stack, device)

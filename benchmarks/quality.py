@@ -157,7 +157,8 @@ def loss(runner: Runner, texts: Sequence[list[int]], *, together: int) -> float:
     losses = []
     for group in _groups(texts, together):
         for place in range(len(group[0]) - 1):
-            logits = runner.forward(_rows(runner, [t[: place + 1] for t in group], place))
+            rows = _rows(runner, [t[: place + 1] for t in group], place)
+            logits = torch.as_tensor(runner.forward(rows))
             expected = torch.tensor([text[place + 1] for text in group])
             losses.append(torch.nn.functional.cross_entropy(logits, expected, reduction="none"))
     return torch.cat(losses).mean().item()

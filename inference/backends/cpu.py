@@ -85,7 +85,7 @@ def _pass(stack: Stack, x: Tensor) -> None:
     for layer in stack.layers:
         layer.qkv(x)
         layer.output.plus(x, x)
-        layer.down(layer.up.times(x, layer.gate.silu(x)))
+        layer.down(layer.gated(x))
     stack.head(x)
 
 

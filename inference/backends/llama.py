@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from inference.backends.batch import Batch
-from inference.backends.memory import cleared
+from inference.backends.matrices import Apart, Joined
+from inference.backends.memory import cleared, running_out, writable
 from inference.engine.runner import Row
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from inference.backends.batch import Part
-    from inference.backends.matrices import Matrix
+    from inference.backends.matrices import Gated, Matrix
+    from inference.engine.runner import Array
 
 __all__ = ["Layer", "LlamaRunner", "Shape", "Stack", "is_supported", "read_stack", "token_bytes"]
 
@@ -54,8 +56,7 @@ class Layer:
     qkv: Matrix
     output: Matrix
     mlp_norm: Tensor
-    gate: Matrix
-    up: Matrix
+    gated: Gated
     down: Matrix
 
 
@@ -70,7 +71,7 @@ class Stack:
     @property
     def num_bytes(self) -> int:
         """Memory that the matrices take."""
-        matrices = [m for a in self.layers for m in (a.qkv, a.output, a.gate, a.up, a.down)]
+        matrices = [m for a in self.layers for m in (a.qkv, a.output, a.gated, a.down)]
         return sum(matrix.num_bytes for matrix in [*matrices, self.head])
 
 
@@ -102,9 +103,20 @@ def read_stack(
     head: Callable[..., Matrix],
     *,
     device: torch.device | None = None,
+    joined: bool = False,
 ) -> Stack:
-    """The weights of a model of transformers, each matrix in the form that its maker makes."""
-    layers = tuple(_read_layer(layer, matrix, device) for layer in model.model.layers)
+    """The weights of a model of transformers, each matrix in the form that its maker makes.
+
+    Args:
+        model: a `*ForCausalLM`.
+        matrix: makes a matrix from weights and biases.
+        head: makes the last one.
+        device: where the rest goes.
+        joined: whether the gate and what it multiplies are one matrix.
+    """
+    layers = tuple(
+        _read_layer(layer, matrix, device, joined=joined) for layer in model.model.layers
+    )
     return Stack(
         layers=layers,
         final_norm=model.model.norm.weight.detach().to(device),
@@ -112,21 +124,25 @@ def read_stack(
     )
 
 
-def _read_layer(layer: Any, matrix: Callable[..., Matrix], device: torch.device | None) -> Layer:
+def _read_layer(
+    layer: Any, matrix: Callable[..., Matrix], device: torch.device | None, *, joined: bool
+) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
-    joined = (attention.q_proj, attention.k_proj, attention.v_proj)
-    biases = [part.bias for part in joined]
+
+    def of(*parts: Any) -> Matrix:
+        weights, biases = [part.weight for part in parts], [part.bias for part in parts]
+        if len(parts) == 1:
+            return matrix(weights[0], biases[0])
+        return matrix(torch.cat(weights), None if biases[0] is None else torch.cat(biases))
+
+    gate, up = mlp.gate_proj, mlp.up_proj
     return Layer(
         attention_norm=layer.input_layernorm.weight.detach().to(device),
-        qkv=matrix(
-            torch.cat([part.weight for part in joined]),
-            None if biases[0] is None else torch.cat(biases),
-        ),
-        output=matrix(attention.o_proj.weight, attention.o_proj.bias),
+        qkv=of(attention.q_proj, attention.k_proj, attention.v_proj),
+        output=of(attention.o_proj),
         mlp_norm=layer.post_attention_layernorm.weight.detach().to(device),
-        gate=matrix(mlp.gate_proj.weight, mlp.gate_proj.bias),
-        up=matrix(mlp.up_proj.weight, mlp.up_proj.bias),
-        down=matrix(mlp.down_proj.weight, mlp.down_proj.bias),
+        gated=Joined(of(gate, up)) if joined else Apart(of(gate), of(up)),
+        down=of(mlp.down_proj),
     )
 
 
@@ -181,9 +197,13 @@ class LlamaRunner:
         )
         self.cache_bytes = self._cache.nbytes
 
-    @torch.inference_mode()
-    def forward(self, rows: Sequence[Row]) -> Tensor:
+    @running_out()
+    def forward(self, rows: Sequence[Row]) -> Array:
         """Compute all rows together."""
+        return writable(self._forward(rows))
+
+    @torch.inference_mode()
+    def _forward(self, rows: Sequence[Row]) -> Tensor:
         shape = self._shape
         batch = Batch.of(
             rows,
@@ -201,7 +221,7 @@ class LlamaRunner:
             cache.index_copy_(1, batch.slots, fresh.transpose(0, 1))
             hidden = layer.output.plus(self._attend(qkv, cache, batch), hidden)
             x = self._norm(hidden, layer.mlp_norm)
-            hidden = layer.down.plus(layer.up.times(x, layer.gate.silu(x)), hidden)
+            hidden = layer.down.plus(layer.gated(x), hidden)
         if batch.deciding.numel() == 0:
             return torch.empty(0)
         last = self._norm(hidden[batch.deciding], stack.final_norm)

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Bits", "Dense", "Int4", "Int8", "Matrix", "Packed"]
+__all__ = ["Apart", "Bits", "Dense", "Gated", "Int4", "Int8", "Joined", "Matrix", "Packed"]
 
 _GROUP = 32
 
@@ -206,3 +206,39 @@ class Bits(_Unfused):
         """The product."""
         y: Tensor = self._module(x)
         return y if self._bias is None else y.add_(self._bias)
+
+
+class Gated(Protocol):
+    """The first half of a feed-forward layer: the SiLU of one product times another."""
+
+    num_bytes: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Both products and what joins them."""
+
+
+class Apart:
+    """By two matrices, for forms that fuse what follows a product."""
+
+    def __init__(self, gate: Matrix, up: Matrix) -> None:
+        """Keep them."""
+        self._gate, self._up = gate, up
+        self.num_bytes = gate.num_bytes + up.num_bytes
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The product of both."""
+        return self._up.times(x, self._gate.silu(x))
+
+
+class Joined:
+    """By one matrix with the outputs of both, where a call costs more than a copy."""
+
+    def __init__(self, gate_up: Matrix) -> None:
+        """Keep it."""
+        self._gate_up = gate_up
+        self.num_bytes = gate_up.num_bytes
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The product of its halves."""
+        gate, up = self._gate_up(x).chunk(2, dim=-1)
+        return F.silu(gate).mul_(up)

@@ -1,79 +1,56 @@
-"""The runner that suits a model and a device."""
+"""A model of transformers made ready: the runner that suits it and its device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from inference.backends import llama
+import torch
+
+from inference.backends import llama, processors, weights
 from inference.backends.cpu import StackChoice, choose_stacks
 from inference.backends.matrices import Bits, Dense
-from inference.backends.native import weights as native
+from inference.backends.native import prepare as native
 from inference.backends.native.library import load_kernels
-from inference.backends.native.runner import BLOCK_SIZE, NativeRunner
+from inference.backends.native.weights import fits, pack
+from inference.backends.prepared import BLOCK_SIZE, Prepared, blocks_within, longest, no_room
 from inference.backends.transformers import TransformersRunner, UnsupportedModelError
 from inference.models.card import Quantization
 from inference.models.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
-    import torch
+    from pathlib import Path
 
-    from inference.backends.native.library import Kernels
-    from inference.engine.runner import Runner
     from inference.models.options import LoadOptions
 
-__all__ = ["Prepared", "is_fused", "prepare"]
+__all__ = ["prepare"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A model made ready."""
-
-    runner: Runner
-    quantization: Quantization
-    weight_bytes: int
-
-
-def is_fused(config: Any) -> bool:
-    """Whether the fused loop runs models of this configuration, quantizing them itself."""
-    return llama.is_supported(config) and not getattr(config, "quantization_config", None)
-
-
-def prepare(
-    model: Any, options: LoadOptions, *, device: torch.device, context_length: int
-) -> Prepared:
+def prepare(folder: Path, options: LoadOptions) -> Prepared:
     """Choose the fused loop where it can, the model's own code otherwise.
 
     Raises:
         ModelUnavailableError: if the model does not run here.
     """
-    if is_fused(model.config):
-        prepared = _fused(model, options, device=device, context_length=context_length)
-    else:
-        prepared = _general(model, options)
-    if prepared.runner.num_blocks == 0:
-        raise ModelUnavailableError(
-            f"VEDETTE_INFERENCE_CACHE_BYTES={options.cache_bytes} holds no single block; raise it"
-        )
-    # A first step outside the engine's thread: bitsandbytes repacks weights when they are first
-    # used, and two threads must not do that at once.
-    prepared.runner.warm_up()
-    return prepared
-
-
-def _fused(
-    model: Any, options: LoadOptions, *, device: torch.device, context_length: int
-) -> Prepared:
-    block_bytes = llama.token_bytes(model) * BLOCK_SIZE
-    num_blocks = min(
-        options.cache_bytes // block_bytes,
-        -(-options.max_running * context_length // BLOCK_SIZE),
-    )
-    if device.type == "cpu" and options.quantization == "auto" and native.fits(model):
+    device = weights.choose_device(options.device)
+    torch.set_num_threads(options.threads or processors.available())
+    model = weights.read(folder, device=device, quantization=_bitsandbytes(options.quantization))
+    if not weights.is_fused(model.config):
+        return _general(model, options, device=device)
+    if device.type == "cpu" and options.quantization == "auto" and fits(model):
         kernels = load_kernels(options.models_dir)
         if kernels is not None:
-            return _native(model, kernels, num_blocks=num_blocks, context_length=context_length)
+            packed = pack(model)
+            native.keep(packed, folder, options)
+            return native.ready(packed, kernels, options)
+    return _fused(model, options, device=device)
+
+
+def _fused(model: Any, options: LoadOptions, *, device: torch.device) -> Prepared:
+    context_length = longest(options, model.config.max_position_embeddings)
+    num_blocks = blocks_within(
+        options, token_bytes=llama.token_bytes(model), context_length=context_length
+    )
     stacks, quantization = _stacks(model, options.quantization, device)
     runner = llama.LlamaRunner(
         model,
@@ -83,48 +60,64 @@ def _fused(
         block_size=BLOCK_SIZE,
         context_length=context_length,
     )
+    # A first step outside the engine's thread: bitsandbytes repacks weights when they are first
+    # used, and two threads must not do that at once.
+    runner.warm_up()
     return Prepared(
         runner=runner,
         quantization=quantization,
+        device=str(device),
         weight_bytes=stacks.num_bytes + model.get_input_embeddings().weight.nbytes,
+        parameters=model.num_parameters(),
+        vocabulary_size=model.config.vocab_size,
+        context_length=context_length,
     )
 
 
-def _native(model: Any, kernels: Kernels, *, num_blocks: int, context_length: int) -> Prepared:
-    runner = NativeRunner(model, kernels, num_blocks=num_blocks, context_length=context_length)
-    return Prepared(runner=runner, quantization=Quantization.INT8, weight_bytes=runner.weight_bytes)
+def _bitsandbytes(wanted: str) -> Quantization:
+    """What bitsandbytes is to do; `auto` leaves the form of the weights to the runner."""
+    return Quantization.NONE if wanted == "auto" else Quantization(wanted)
 
 
 def _stacks(model: Any, wanted: str, device: torch.device) -> tuple[StackChoice, Quantization]:
     if wanted in ("nf4", "int8"):
         matrix = partial(Bits, device=device, bits=4 if wanted == "nf4" else 8)
         # The head stays as it is, as bitsandbytes' own recipe has it: it decides the token.
-        stack = llama.read_stack(model, matrix, partial(Dense, device=device), device=device)
+        dense = partial(Dense, device=device)
+        stack = llama.read_stack(model, matrix, dense, device=device, joined=True)
         return StackChoice(large=stack), Quantization(wanted)
     if device.type == "cpu":
         stacks = choose_stacks(model, may_quantize=wanted == "auto")
         return stacks, Quantization.INT4 if stacks.small_rows else Quantization.NONE
     dense = partial(Dense, device=device)
-    stack = llama.read_stack(model, dense, dense, device=device)
+    stack = llama.read_stack(model, dense, dense, device=device, joined=True)
     return StackChoice(large=stack), Quantization.NONE
 
 
-def _general(model: Any, options: LoadOptions) -> Prepared:
+def _general(model: Any, options: LoadOptions, *, device: torch.device) -> Prepared:
+    positions = getattr(model.config, "max_position_embeddings", options.max_context_length)
+    context_length = longest(options, positions)
     try:
         runner = TransformersRunner(
             model,
             cache_bytes=options.cache_bytes,
-            max_tokens=options.max_running * options.max_context_length,
+            max_tokens=options.max_running * context_length,
         )
     except UnsupportedModelError as error:
         raise ModelUnavailableError(
             f"models of type {model.config.model_type} do not run here: their state is not keys "
             "and values of every token"
         ) from error
+    if runner.num_blocks == 0:
+        raise no_room(options)
     return Prepared(
         runner=runner,
         quantization=_quantization(model),
+        device=str(device),
         weight_bytes=model.get_memory_footprint(),
+        parameters=model.num_parameters(),
+        vocabulary_size=model.config.vocab_size,
+        context_length=context_length,
     )
 
 

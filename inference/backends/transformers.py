@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import DynamicCache
 
+from inference.backends.memory import running_out, writable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from inference.engine.runner import Row
+    from inference.engine.runner import Array, Row
 
 __all__ = ["TransformersRunner", "UnsupportedModelError"]
 
@@ -57,16 +59,17 @@ class TransformersRunner:
             for _ in range(2)
         )
 
-    @torch.inference_mode()
-    def forward(self, rows: Sequence[Row]) -> Tensor:
+    @running_out()
+    def forward(self, rows: Sequence[Row]) -> Array:
         """Compute the rows one by one."""
         lines = [self._forward_one(row) for row in rows]
         wanted = [line for line, row in zip(lines, rows, strict=True) if row.wants_logits]
-        return torch.cat(wanted) if wanted else torch.empty(0)
+        return writable(torch.cat(wanted) if wanted else torch.empty(0))
 
     def warm_up(self) -> None:
         """Nothing is left to do: looking at the cache's shape was a first step."""
 
+    @torch.inference_mode()
     def _forward_one(self, row: Row) -> Tensor:
         slots = self._slots(row)
         cache = DynamicCache()

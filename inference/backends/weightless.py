@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from inference.models.card import ModelCard, Quantization
@@ -24,9 +24,7 @@ from inference.models.served import ServedModel
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor
-
-    from inference.engine.runner import Row
+    from inference.engine.runner import Array, Row
 
 __all__ = ["WeightlessRunner", "weightless_model", "weightless_tokenizer"]
 
@@ -105,13 +103,12 @@ class WeightlessRunner:
         self._delay_s = delay_s
         self._sleep = sleep
 
-    @torch.inference_mode()
-    def forward(self, rows: Sequence[Row]) -> Tensor:
+    def forward(self, rows: Sequence[Row]) -> Array:
         """One line for each row that wants one."""
         if self._delay_s:
             self._sleep(self._delay_s)
         wanted = [row for row in rows if row.wants_logits]
-        logits = torch.zeros(len(wanted), 256 + len(_CONTROLS))
+        logits = np.zeros((len(wanted), 256 + len(_CONTROLS)), dtype=np.float32)
         for line, row in enumerate(wanted):
             logits[line, self._next(row.tokens)] = _SURE
         return logits

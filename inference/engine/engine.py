@@ -10,8 +10,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import torch
-
 from inference.engine import sampler
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.request import FinishReason
@@ -230,6 +228,6 @@ class BatchingEngine:
 def _guilty(plan: Plan, error: Exception) -> list[Sequence]:
     """Whom a failed step fails: all, but where memory ran out only those with a prompt in it."""
     everyone = [sequence for sequence, _ in plan.rows]
-    if not isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if not isinstance(error, MemoryError):
         return everyone
     return [sequence for sequence in everyone if not sequence.is_decoding] or everyone

@@ -6,18 +6,20 @@ runs into them ends its own request with an error and no other.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
+from array_api_compat import array_namespace, device
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from inference.engine.request import JsonSchema, Regex
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from torch import Tensor
 
     from inference.engine.request import Constraint
+    from inference.engine.runner import Array
 
 __all__ = ["ConstraintError", "Guide", "GuideMaker"]
 
@@ -30,9 +32,14 @@ class GuideMaker:
     """Compiles constraints for one vocabulary. Safe to use from several threads."""
 
     def __init__(self, tokenizer: Tokenizer, end_ids: frozenset[int]) -> None:
-        """Read the vocabulary, which takes about a second for a large one."""
-        self._tokenizer = LLTokenizer(tokenizer.to_str(), eos_token=sorted(end_ids))
+        """Do nothing yet."""
+        self._backend = tokenizer
         self._end_ids = end_ids
+
+    @cached_property
+    def _tokenizer(self) -> LLTokenizer:
+        """The vocabulary, which takes a good part of a second to read, at the first constraint."""
+        return LLTokenizer(self._backend.to_str(), eos_token=sorted(self._end_ids))
 
     def make(self, constraint: Constraint) -> Guide:
         """Compile a constraint; may take a while.
@@ -64,16 +71,18 @@ class Guide:
         """Whether nothing but the end can follow."""
         return bool(self._matcher.is_stopped())
 
-    def apply(self, logits: Tensor) -> None:
+    def apply(self, logits: Array) -> None:
         """Forbid, in one line of logits, what the constraint does not allow next."""
-        allowed = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.bool)
+        allowed = np.frombuffer(self._matcher.compute_logit_bias(), dtype=np.bool_)
         self.failed = self._matcher.is_error() or not bool(allowed.any())
         if self.failed:
-            logits[sorted(self._end_ids)] = torch.inf
+            logits[sorted(self._end_ids)] = float("inf")
             return
         # A model may have more rows of logits than its tokenizer has tokens.
-        logits[len(allowed) :] = -torch.inf
-        logits[: len(allowed)].masked_fill_(~allowed.to(logits.device), -torch.inf)
+        forbidden = np.ones(len(logits), dtype=np.bool_)
+        forbidden[: len(allowed)] = ~allowed
+        xp = array_namespace(logits)
+        logits[xp.asarray(forbidden, device=device(logits))] = -float("inf")
 
     def consume(self, token: int) -> None:
         """Take the token that was chosen."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import torch
+from array_api_compat import array_namespace, device
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Iterable
 
+    from inference.engine.runner import Array
     from inference.engine.sequence import Sequence
 
 __all__ = ["apply"]
 
 
-def apply(logits: Tensor, sequence: Sequence, end_ids: frozenset[int]) -> None:
+def apply(logits: Array, sequence: Sequence, end_ids: frozenset[int]) -> None:
     """Adjust one line of logits in place: penalties, bias, no end too early.
 
     Where a constraint allows nothing but the end, it goes before the least length.
@@ -29,23 +30,25 @@ def apply(logits: Tensor, sequence: Sequence, end_ids: frozenset[int]) -> None:
             amounts = [
                 sampling.presence_penalty + sampling.frequency_penalty * n for n in counts.values()
             ]
-            _add(logits, list(counts), [-amount for amount in amounts])
+            _add(logits, counts, [-amount for amount in amounts])
     if sampling.logit_bias:
         tokens, biases = zip(*sampling.logit_bias, strict=True)
-        _add(logits, list(tokens), list(biases))
+        _add(logits, tokens, biases)
     guide = sequence.request.guide
     if guide is not None:
         guide.apply(logits)
     elif sequence.num_generated < sampling.min_new_tokens:
-        logits[list(end_ids | sampling.stop_token_ids)] = -torch.inf
+        logits[list(end_ids | sampling.stop_token_ids)] = -float("inf")
 
 
-def _discourage_repetition(logits: Tensor, tokens: list[int], penalty: float) -> None:
-    seen = torch.tensor(sorted(set(tokens)), device=logits.device)
+def _discourage_repetition(logits: Array, tokens: list[int], penalty: float) -> None:
+    xp = array_namespace(logits)
+    seen = list(set(tokens))
     values = logits[seen]
-    logits[seen] = torch.where(values > 0, values / penalty, values * penalty)
+    logits[seen] = xp.where(values > 0, values / penalty, values * penalty)
 
 
-def _add(logits: Tensor, tokens: list[int], amounts: list[float]) -> None:
-    index = torch.tensor(tokens, device=logits.device)
-    logits[index] += torch.tensor(amounts, dtype=logits.dtype, device=logits.device)
+def _add(logits: Array, tokens: Iterable[int], amounts: Iterable[float]) -> None:
+    """Add to the logits of some tokens, each of which is named once."""
+    xp = array_namespace(logits)
+    logits[list(tokens)] += xp.asarray(list(amounts), dtype=logits.dtype, device=device(logits))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+__all__ = ["Array", "Row", "Runner"]
 
-__all__ = ["Row", "Runner"]
+# An array of numpy, or a tensor of torch on another device than the processor. What the engine
+# does with it is in the Array API standard, which both follow.
+Array: TypeAlias = Any
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,11 +38,15 @@ class Runner(Protocol):
     block_size: int
     cache_bytes: int
 
-    def forward(self, rows: Sequence[Row]) -> Tensor:
+    def forward(self, rows: Sequence[Row]) -> Array:
         """Compute the rows and keep their keys and values.
 
         Returns:
-            One line of float32 logits for each row that wants them, in the order of the rows.
+            One line of float32 logits for each row that wants them, in the order of the rows. The
+            engine may overwrite them; the next step may as well.
+
+        Raises:
+            MemoryError: if the device has too little memory for the step.
         """
 
     def warm_up(self) -> None:

@@ -1,4 +1,8 @@
-"""A folder that is either complete or not there, however many processes make it at once."""
+"""A folder that is either complete or not there, however many processes make it at once.
+
+A folder is named after what it holds and a key: `kernels-4d5da899a3e779ab`. When one is made, its
+siblings that nobody used for a week go; until then another version's service may still want them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import fcntl
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["CacheEntry"]
+
+_UNUSED_S = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,19 @@ class CacheEntry:
             with self._locked():
                 if not self.is_complete:
                     self._make(make)
+                    self._remove_unused_siblings()
+        return self.use()
+
+    def use(self) -> Path:
+        """The folder, which is complete; it counts as used from now on."""
+        with suppress(OSError):  # it may belong to another user
+            os.utime(self.path)
         return self.path
+
+    def discard(self) -> None:
+        """Remove the folder, because it is not what it should be."""
+        with self._locked():
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def _make(self, make: Callable[[Path], None]) -> None:
         for leftover in self.path.parent.glob(f".{self.path.name}-*"):
@@ -49,6 +68,14 @@ class CacheEntry:
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
+
+    def _remove_unused_siblings(self) -> None:
+        name, _, _ = self.path.name.rpartition("-")
+        for sibling in self.path.parent.glob(f"{name}-*/"):
+            same_name = sibling.name.rpartition("-")[0] == name
+            if same_name and time.time() - sibling.stat().st_mtime > _UNUSED_S:
+                shutil.rmtree(sibling, ignore_errors=True)
+                sibling.with_suffix(".lock").unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jinja2 import TemplateError
 from tokenizers import Tokenizer
-from transformers.utils.chat_template_utils import render_jinja_template
+
+from inference.models.template import ChatTemplate, TemplateRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +51,6 @@ class PromptTooLongError(Exception):
     """The conversation is far longer than any model takes; it was not tokenized."""
 
 
-class TemplateRefusedError(Exception):
-    """The model's chat template does not take this order of roles."""
-
-
 class ChatTokenizer:
     """A tokenizer with its chat template. Safe to use from several threads."""
 
@@ -79,8 +75,7 @@ class ChatTokenizer:
         self.backend = backend
         self.end_ids = end_ids
         self.size = backend.get_vocab_size(with_added_tokens=True)
-        self._template = template or _FALLBACK_TEMPLATE
-        self._template_tokens = template_tokens
+        self._template = ChatTemplate(template or _FALLBACK_TEMPLATE, tokens=template_tokens)
         self._controls = tuple(
             token.content for token in backend.get_added_tokens_decoder().values()
         )
@@ -101,7 +96,9 @@ class ChatTokenizer:
         turns = [_turn(message) for message in messages]
         if any(control in message.text for message in messages for control in self._controls):
             return self._encode_guarded(turns)
-        return tuple(self.backend.encode(self._render(turns), add_special_tokens=False).ids)
+        return tuple(
+            self.backend.encode(self._template.render(turns), add_special_tokens=False).ids
+        )
 
     def encode_text(self, text: str) -> list[int]:
         """The tokens of a text in which nothing is a control token."""
@@ -112,23 +109,11 @@ class ChatTokenizer:
         """One token as text; part of a character shows as U+FFFD."""
         return self.backend.decode([token], skip_special_tokens=False)
 
-    def _render(self, turns: list[dict[str, str]]) -> str:
-        try:
-            texts: Any = render_jinja_template(
-                [turns],
-                chat_template=self._template,
-                add_generation_prompt=True,
-                **self._template_tokens,  # type: ignore[arg-type]
-            )
-        except TemplateError as error:
-            raise TemplateRefusedError from error
-        return str(texts[0][0])
-
     def _encode_guarded(self, turns: list[dict[str, str]]) -> tuple[int, ...]:
         """Tokenize the template's own text and the messages' apart."""
         # A private-use character pair with a number stands for each message's text.
         marks = [f"\ue000{index}\ue001" for index in range(len(turns))]
-        rest = self._render(
+        rest = self._template.render(
             [turn | {"content": mark} for turn, mark in zip(turns, marks, strict=True)]
         )
         tokens: list[int] = []

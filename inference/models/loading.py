@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import torch
 from tokenizers import Tokenizer
 
-from inference.backends.prepare import prepare
-from inference.models import weights
-from inference.models.card import ModelCard, Quantization
+from inference.backends.native import prepare as native
+from inference.models.card import ModelCard
 from inference.models.chat import ChatTokenizer
 from inference.models.errors import ModelUnavailableError
 from inference.models.location import locate
@@ -19,6 +17,7 @@ from inference.models.served import ServedModel
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from inference.backends.prepared import Prepared
     from inference.models.options import LoadOptions
 
 
@@ -34,18 +33,10 @@ def load(reference: str, options: LoadOptions) -> ServedModel:
     location = locate(
         reference, models_dir=options.models_dir, allow_download=options.allow_download
     )
-    device = weights.choose_device(options.device)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    model = weights.read(
-        location.folder, device=device, quantization=_bitsandbytes(options.quantization)
-    )
-    tokenizer = read_tokenizer(location.folder, model.generation_config)
-    longest = getattr(model.config, "max_position_embeddings", options.max_context_length)
-    longest = min(longest, options.max_context_length)
-    prepared = prepare(model, options, device=device, context_length=longest)
+    prepared = native.prepare(location.folder, options) or _by_torch(location.folder, options)
+    tokenizer = read_tokenizer(location.folder)
     runner = prepared.runner
-    context_length = min(longest, runner.num_blocks * runner.block_size)
+    context_length = min(prepared.context_length, runner.num_blocks * runner.block_size)
     card = ModelCard(
         name=location.name,
         revision=location.revision,
@@ -53,11 +44,11 @@ def load(reference: str, options: LoadOptions) -> ServedModel:
         quantization=prepared.quantization,
         context_length=context_length,
         max_new_tokens=min(options.max_new_tokens, context_length - 1),
-        parameters=model.num_parameters(),
+        parameters=prepared.parameters,
         weight_bytes=prepared.weight_bytes,
         cache_bytes=runner.cache_bytes,
-        device=str(device),
-        vocabulary_size=model.config.vocab_size,
+        device=prepared.device,
+        vocabulary_size=prepared.vocabulary_size,
     )
     return ServedModel(
         card=card,
@@ -67,7 +58,14 @@ def load(reference: str, options: LoadOptions) -> ServedModel:
     )
 
 
-def read_tokenizer(folder: Path, generation_config: Any) -> ChatTokenizer:
+def _by_torch(folder: Path, options: LoadOptions) -> Prepared:
+    # Torch and transformers take seconds to import; a packed model needs neither.
+    from inference.backends.prepare import prepare  # noqa: PLC0415
+
+    return prepare(folder, options)
+
+
+def read_tokenizer(folder: Path) -> ChatTokenizer:
     """The tokenizer and chat template of a model's folder.
 
     Raises:
@@ -78,20 +76,23 @@ def read_tokenizer(folder: Path, generation_config: Any) -> ChatTokenizer:
         raise ModelUnavailableError(f"{folder} has no tokenizer.json; only fast tokenizers work")
     settings = _read_json(folder / "tokenizer_config.json")
     template = folder / "chat_template.jinja"
-    end = generation_config.eos_token_id
     return ChatTokenizer(
         backend=Tokenizer.from_file(str(file)),
         template=template.read_text() if template.is_file() else settings.get("chat_template"),
-        end_ids=frozenset(end if isinstance(end, list) else [end] if end is not None else []),
+        end_ids=_end_ids(folder),
         template_tokens={
             name: _token_text(value) for name, value in settings.items() if name.endswith("_token")
         },
     )
 
 
-def _bitsandbytes(wanted: str) -> Quantization:
-    """What bitsandbytes is to do; `auto` leaves the form of the weights to the runner."""
-    return Quantization.NONE if wanted == "auto" else Quantization(wanted)
+def _end_ids(folder: Path) -> frozenset[int]:
+    """The tokens that end an answer: what says how to generate goes before the configuration."""
+    generation, config = (
+        _read_json(folder / name) for name in ("generation_config.json", "config.json")
+    )
+    end = (generation or config).get("eos_token_id")
+    return frozenset(end if isinstance(end, list) else [end] if end is not None else [])
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -5,63 +5,66 @@ from __future__ import annotations
 import ctypes
 import weakref
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
-from inference.backends.memory import cleared
-from inference.backends.native.weights import Weights
+from inference.backends.native.library import LayerWeights, MatrixWeights
+from inference.backends.pages import pages
+from inference.backends.prepared import BLOCK_SIZE  # `kBlock` of the source
 from inference.engine.runner import Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from inference.backends.native.library import Kernels
+    from inference.backends.native.packed import Packed
 
-__all__ = ["BLOCK_SIZE", "NativeRunner"]
+__all__ = ["NativeRunner"]
 
-BLOCK_SIZE = 32  # `kBlock` of the source
+_LARGEST_GROUP = 256
 
 
 class NativeRunner:
-    """Runs a model that `weights.fits` over blocks.
+    """Runs a packed model over blocks.
 
     What it computes for a sequence does not depend, to the last bit, on the other sequences of a
     step, on how a prompt is cut, or on what was cached.
     """
 
     def __init__(
-        self, model: Any, kernels: Kernels, *, num_blocks: int, context_length: int
+        self,
+        packed: Packed,
+        kernels: Kernels,
+        *,
+        num_blocks: int,
+        context_length: int,
+        threads: int,
     ) -> None:
-        """Quantize the weights and set the cache aside; the model can go afterwards."""
-        config, attention = model.config, model.model.layers[0].self_attn
+        """Set the cache aside and show the kernels the weights."""
+        numbers = packed.numbers
         self.num_blocks, self.block_size = num_blocks, BLOCK_SIZE
-        kv_heads, head_size = config.num_key_value_heads, attention.head_dim
-        shape = (num_blocks, config.num_hidden_layers, 2, kv_heads, BLOCK_SIZE, head_size)
-        self._cache = cleared(shape, dtype=torch.bfloat16, device=torch.device("cpu"))
-        self.cache_bytes = self._cache.nbytes
-        # A copy: the file that it is mapped from can go with the rest of the model.
-        self._embedding = model.get_input_embeddings().weight.detach().clone()
+        self.cache_bytes = num_blocks * BLOCK_SIZE * numbers.token_bytes
+        cache = np.frombuffer(pages(self.cache_bytes), dtype=np.uint16)
+        cos, sin = _rotations(packed, context_length)
         self._kernels = kernels
-        self._weights = weights = Weights()
-        cos, sin = (weights.vector(table) for table in _rotations(model, context_length))
+        self._held = (packed, cache, cos, sin)  # the kernels know addresses, and own nothing
         self._handle = kernels.new(
-            torch.get_num_threads(),
-            *(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, kv_heads),
-            *(head_size, config.rms_norm_eps),
-            *(self._embedding.data_ptr(), cos, sin, self._cache.data_ptr()),
+            *(threads, numbers.layers, numbers.hidden, numbers.heads, numbers.kv_heads),
+            *(numbers.head_size, numbers.epsilon),
+            *(each.ctypes.data for each in (packed.arrays["embedding"], cos, sin, cache)),
         )
         weakref.finalize(self, kernels.delete, self._handle)
-        for index, layer in enumerate(model.model.layers):
-            kernels.set_layer(self._handle, index, ctypes.byref(weights.layer(layer)))
-        head = weights.matrix([model.lm_head])
-        kernels.set_head(self._handle, weights.vector(model.model.norm.weight), ctypes.byref(head))
-        self.weight_bytes = weights.num_bytes + self._embedding.nbytes
-        self._logits = torch.empty(1, config.vocab_size)
+        for index in range(numbers.layers):
+            layer = _layer(packed, f"layers.{index}")
+            kernels.set_layer(self._handle, index, ctypes.byref(layer))
+        head = _matrix(packed, "head")
+        kernels.set_head(self._handle, _address(packed, "final_norm"), ctypes.byref(head))
+        self._logits = np.empty((1, numbers.vocabulary_size), dtype=np.float32)
 
-    def forward(self, rows: Sequence[Row]) -> Tensor:
+    def forward(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """Compute all rows together; the logits are overwritten by the next step."""
         shapes, tokens, blocks = array("i"), array("i"), array("i")
         num_deciding = 0
@@ -71,9 +74,9 @@ class NativeRunner:
             blocks.extend(row.blocks)
             num_deciding += row.wants_logits
         if num_deciding > len(self._logits):
-            self._logits = torch.empty(num_deciding, self._logits.shape[1])
+            self._logits = np.empty((num_deciding, self._logits.shape[1]), dtype=np.float32)
         addresses = (numbers.buffer_info()[0] for numbers in (shapes, tokens, blocks))
-        self._kernels.step(self._handle, len(rows), *addresses, self._logits.data_ptr())
+        self._kernels.step(self._handle, len(rows), *addresses, self._logits.ctypes.data)
         return self._logits[:num_deciding]
 
     def warm_up(self) -> None:
@@ -81,10 +84,39 @@ class NativeRunner:
         self.forward([Row(0, [0], 0, 1, [0])])
 
 
-@torch.inference_mode()
-def _rotations(model: Any, context_length: int) -> tuple[Tensor, Tensor]:
+def _rotations(packed: Packed, context_length: int) -> tuple[NDArray[np.float32], ...]:
     """Cosines and sines of each position, for half the dimensions: the other half has the same."""
-    positions = torch.arange(context_length).unsqueeze(0)
-    cos, sin = model.model.rotary_emb(torch.empty(0, dtype=torch.float32), positions)
-    half = cos.shape[-1] // 2
-    return cos[0, :, :half], sin[0, :, :half]
+    positions = np.arange(context_length, dtype=np.float32)
+    frequencies: NDArray[np.float32] = packed.arrays["frequencies"].astype(np.float32)
+    angles = np.outer(positions, frequencies)
+    scale = np.float32(packed.numbers.rotation_scale)
+    return np.cos(angles) * scale, np.sin(angles) * scale
+
+
+def _layer(packed: Packed, name: str) -> LayerWeights:
+    return LayerWeights(
+        _address(packed, f"{name}.attention_norm"),
+        _address(packed, f"{name}.mlp_norm"),
+        *(_matrix(packed, f"{name}.{part}") for part in ("qkv", "output", "gate_up", "down")),
+    )
+
+
+def _matrix(packed: Packed, name: str) -> MatrixWeights:
+    panels, fours, panel, four = packed.arrays[f"{name}.weights"].shape
+    inputs = fours * four
+    addresses = (_address(packed, f"{name}.{part}") for part in ("weights", "step", "low", "bias"))
+    return MatrixWeights(*addresses, panels * panel, inputs, _group(inputs))
+
+
+def _address(packed: Packed, name: str) -> int | None:
+    """Where an array lies; only a bias can be missing."""
+    return packed.arrays[name].ctypes.data if name in packed.arrays else None
+
+
+def _group(inputs: int) -> int:
+    """How many inputs share a scale: as many as can, for speed, but not a whole wide row.
+
+    Measured on SmolLM2, perplexity against bfloat16: +3.0 % with one scale a row, +1.3 % with
+    groups of 192 and 256, +1.0 % with groups of 64.
+    """
+    return max(size for size in range(64, _LARGEST_GROUP + 1, 64) if inputs % size == 0)

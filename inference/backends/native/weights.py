@@ -1,4 +1,8 @@
-"""Weights as the kernels read them: bytes with a step and a lowest value for each output."""
+"""From a model of transformers to what the kernels read.
+
+A matrix is bytes with a step and a lowest value for each output, its outputs in panels. What goes
+through one product is one matrix: queries, keys and values; the gate and what it multiplies.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inference.backends.native.library import LayerWeights, MatrixWeights
+from inference.backends.native.packed import Numbers, Packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["Weights", "fits"]
+__all__ = ["fits", "pack"]
 
 _PANEL = 16  # `kPanel` of the source
 _AT_ONCE = 4096  # outputs that are quantized together, which bounds the memory it takes
-_LARGEST_GROUP = 256
 
 
 def fits(model: Any) -> bool:
@@ -33,50 +38,75 @@ def fits(model: Any) -> bool:
     )
 
 
-class Weights:
-    """All weights of a model; the structures made here point into memory that this object holds."""
+def pack(model: Any) -> Packed:
+    """A model that `fits`, packed; it can go afterwards."""
+    config, rotary = model.config, model.model.rotary_emb
+    numbers = Numbers(
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_size=model.model.layers[0].self_attn.head_dim,
+        epsilon=config.rms_norm_eps,
+        rotation_scale=float(rotary.attention_scaling),
+        vocabulary_size=config.vocab_size,
+        max_positions=config.max_position_embeddings,
+        parameters=model.num_parameters(),
+    )
+    arrays = {
+        "embedding": _bits(model.get_input_embeddings().weight),
+        "frequencies": _vector(rotary.inv_freq),
+        "final_norm": _vector(model.model.norm.weight),
+        **_matrix("head", [model.lm_head]),
+    }
+    for index, layer in enumerate(model.model.layers):
+        arrays |= _layer(f"layers.{index}", layer)
+    return Packed(numbers=numbers, arrays=arrays)
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._held: list[Tensor] = []
-        self.num_bytes = 0
 
-    def layer(self, layer: Any) -> LayerWeights:
-        """A layer of a model of transformers."""
-        attention, mlp = layer.self_attn, layer.mlp
-        return LayerWeights(
-            self.vector(layer.input_layernorm.weight),
-            self.vector(layer.post_attention_layernorm.weight),
-            self.matrix([attention.q_proj, attention.k_proj, attention.v_proj]),
-            self.matrix([attention.o_proj]),
-            self.matrix([mlp.gate_proj, mlp.up_proj], by_turns=True),
-            self.matrix([mlp.down_proj]),
-        )
+def _layer(name: str, layer: Any) -> dict[str, NDArray[np.generic]]:
+    attention, mlp = layer.self_attn, layer.mlp
+    return {
+        f"{name}.attention_norm": _vector(layer.input_layernorm.weight),
+        f"{name}.mlp_norm": _vector(layer.post_attention_layernorm.weight),
+        **_matrix(f"{name}.qkv", [attention.q_proj, attention.k_proj, attention.v_proj]),
+        **_matrix(f"{name}.output", [attention.o_proj]),
+        **_matrix(f"{name}.gate_up", [mlp.gate_proj, mlp.up_proj], by_turns=True),
+        **_matrix(f"{name}.down", [mlp.down_proj]),
+    }
 
-    def vector(self, values: Tensor) -> int:
-        """The address of a copy in float32."""
-        return self._hold(values.detach().to(torch.float32, copy=True).contiguous())
 
-    def matrix(self, parts: Sequence[Any], *, by_turns: bool = False) -> MatrixWeights:
-        """Linear modules as one, their outputs one after another or panel by panel in turn."""
-        weight = _joined([part.weight.detach() for part in parts], by_turns=by_turns)
-        biases = [part.bias for part in parts if part.bias is not None]
-        bias = self.vector(_joined(biases, by_turns=by_turns)) if biases else None
-        outputs, inputs = weight.shape
-        packed = torch.empty(outputs // _PANEL, inputs // 4, _PANEL, 4, dtype=torch.uint8)
-        step, low = torch.empty(outputs), torch.empty(outputs)
-        for begin in range(0, outputs, _AT_ONCE):
-            some = slice(begin, min(begin + _AT_ONCE, outputs))
-            integers, step[some], low[some] = _quantized(weight[some])
-            panels = integers.view(-1, _PANEL, inputs // 4, 4).transpose(1, 2)
-            packed[some.start // _PANEL : some.stop // _PANEL] = panels
-        addresses = (self._hold(packed), self._hold(step), self._hold(low), bias)
-        return MatrixWeights(*addresses, outputs, inputs, _group(inputs))
+def _matrix(
+    name: str, parts: Sequence[Any], *, by_turns: bool = False
+) -> dict[str, NDArray[np.generic]]:
+    """Linear modules as one, their outputs one after another or panel by panel in turn."""
+    weight = _joined([part.weight.detach() for part in parts], by_turns=by_turns)
+    outputs, inputs = weight.shape
+    packed = torch.empty(outputs // _PANEL, inputs // 4, _PANEL, 4, dtype=torch.uint8)
+    step, low = torch.empty(outputs), torch.empty(outputs)
+    for begin in range(0, outputs, _AT_ONCE):
+        some = slice(begin, min(begin + _AT_ONCE, outputs))
+        integers, step[some], low[some] = _quantized(weight[some])
+        panels = integers.view(-1, _PANEL, inputs // 4, 4).transpose(1, 2)
+        packed[some.start // _PANEL : some.stop // _PANEL] = panels
+    arrays = {f"{name}.weights": packed.numpy(), f"{name}.step": step.numpy()}
+    arrays[f"{name}.low"] = low.numpy()
+    biases = [part.bias for part in parts if part.bias is not None]
+    if biases:
+        arrays[f"{name}.bias"] = _vector(_joined(biases, by_turns=by_turns))
+    return arrays
 
-    def _hold(self, values: Tensor) -> int:
-        self._held.append(values)
-        self.num_bytes += values.nbytes
-        return values.data_ptr()
+
+def _vector(values: Tensor) -> NDArray[np.generic]:
+    """A copy in float32."""
+    copied: NDArray[np.generic] = values.detach().to(torch.float32, copy=True).contiguous().numpy()
+    return copied
+
+
+def _bits(values: Tensor) -> NDArray[np.generic]:
+    """A copy in bfloat16, which numpy knows as bits only."""
+    bits: NDArray[np.generic] = values.detach().clone().view(torch.uint16).numpy()
+    return bits
 
 
 def _quantized(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,12 +123,3 @@ def _joined(parts: list[Tensor], *, by_turns: bool) -> Tensor:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
     panels = [part.view(-1, _PANEL, *part.shape[1:]) for part in parts]
     return torch.stack(panels, dim=1).flatten(0, 2)
-
-
-def _group(inputs: int) -> int:
-    """How many inputs share a scale: as many as can, for speed, but not a whole wide row.
-
-    Measured on SmolLM2, perplexity against bfloat16: +3.0 % with one scale a row, +1.3 % with
-    groups of 192 and 256, +1.0 % with groups of 64.
-    """
-    return max(size for size in range(64, _LARGEST_GROUP + 1, 64) if inputs % size == 0)

@@ -34,8 +34,8 @@ def reference(folder):
 
 
 @pytest.fixture(scope="module")
-def tokenizer(folder, reference):
-    return read_tokenizer(folder, reference.generation_config)
+def tokenizer(folder):
+    return read_tokenizer(folder)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 
 import pytest
 
@@ -48,3 +50,24 @@ def test_leftovers_of_a_killed_process_go(tmp_path):
     (tmp_path / ".m-killed").mkdir()
     CacheEntry(tmp_path / "m").obtain(lambda folder: None)
     assert not (tmp_path / ".m-killed").exists()
+
+
+def test_what_nobody_used_for_a_week_goes(tmp_path):
+    """When a folder is made, the older ones of its name go, if no service used them of late."""
+    for name in ("kernels-old", "kernels-used", "kernels-more-old", "model-old"):
+        CacheEntry(tmp_path / name).obtain(lambda folder: None)
+        eight_days_ago_s = time.time() - 8 * 24 * 3600
+        os.utime(tmp_path / name, (eight_days_ago_s, eight_days_ago_s))
+    CacheEntry(tmp_path / "kernels-used").obtain(lambda folder: None)
+    CacheEntry(tmp_path / "kernels-new").obtain(lambda folder: None)
+    left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert {"kernels-used", "kernels-new", "kernels-more-old", "model-old"} == left
+    assert not (tmp_path / "kernels-old.lock").exists()
+
+
+def test_a_discarded_folder_is_made_anew(tmp_path):
+    """What turned out to be damaged is not there any more."""
+    entry = CacheEntry(tmp_path / "m")
+    entry.obtain(lambda folder: (folder / "weights").touch())
+    entry.discard()
+    assert not entry.is_complete

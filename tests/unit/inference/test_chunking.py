@@ -28,7 +28,7 @@ def chunking():
     ],
 )
 def test_prompts_take_their_share_of_a_steps_time(chunking, decoding, beginning, expected):
-    """A multiple of what the answers take alone, for each that waits for a first token up to four."""
+    """A multiple of what the answers take alone, for each of up to four that begin."""
     assert expected == chunking.tokens(decoding=decoding, beginning=beginning)
 
 

@@ -39,8 +39,8 @@ NUM_BLOCKS, BLOCK_SIZE = 50, 8
 PROMPTS = ["a", "twelve chars", "a prompt of thirty characters!", "x" * 150]
 
 
-def fused(model):
-    dense = read_stack(model, Dense, Dense)
+def fused(model, *, joined=False):
+    dense = read_stack(model, Dense, Dense, joined=joined)
     return LlamaRunner(
         model,
         choose_stack=lambda _: dense,
@@ -52,7 +52,8 @@ def fused(model):
 
 def quantized(model, bits):
     cpu = torch.device("cpu")
-    stack = read_stack(model, partial(Bits, device=cpu, bits=bits), Dense, device=cpu)
+    maker = partial(Bits, device=cpu, bits=bits)
+    stack = read_stack(model, maker, Dense, device=cpu, joined=True)
     return LlamaRunner(
         model,
         choose_stack=lambda _: stack,
@@ -78,9 +79,11 @@ def model(request):
     return made.eval()
 
 
-@pytest.fixture(params=[fused, general], ids=["fused", "general"])
+@pytest.fixture(
+    params=[fused, partial(fused, joined=True), general], ids=["fused", "joined", "general"]
+)
 def runner(request, model):
-    if request.param is fused and not llama.is_supported(model.config):
+    if request.param is not general and not llama.is_supported(model.config):
         pytest.skip("the fused loop does not compute this family")
     return request.param(model)
 

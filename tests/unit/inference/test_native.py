@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-from inference.backends.native import library, weights
+from inference.backends.native import library, packed, weights
 from inference.backends.native.library import load_kernels
 from inference.backends.native.runner import NativeRunner
 from inference.engine.runner import Row
@@ -55,9 +55,15 @@ def model(request):
     return made.eval()
 
 
+def make_runner(model, kernels, *, num_blocks=40):
+    return NativeRunner(
+        weights.pack(model), kernels, num_blocks=num_blocks, context_length=512, threads=2
+    )
+
+
 @pytest.fixture
 def runner(model, kernels):
-    return NativeRunner(model, kernels, num_blocks=40, context_length=512)
+    return make_runner(model, kernels)
 
 
 def logits(runner, prompt, *, cuts=()):
@@ -67,7 +73,7 @@ def logits(runner, prompt, *, cuts=()):
     for stop in (*cuts, len(prompt)):
         result = runner.forward([Row(0, prompt, start, stop, blocks)])
         start = stop
-    return result[0].clone()
+    return torch.from_numpy(result[0].copy())
 
 
 @pytest.mark.parametrize("length", [1, 31, 32, 33, 100, 301])
@@ -94,7 +100,7 @@ def test_company_does_not_change_a_bit(runner, company):
     alone = logits(runner, prompt)
     others = [Row(i, torch.randint(2, 256, (5,)).tolist(), 0, 5, [10 + i]) for i in range(company)]
     rows = [*others[: company // 2], Row(99, prompt, 0, 40, [3, 4]), *others[company // 2 :]]
-    assert torch.equal(alone, runner.forward(rows)[company // 2])
+    assert torch.equal(alone, torch.from_numpy(runner.forward(rows)[company // 2]))
 
 
 def test_rows_that_decide_nothing_give_no_logits(runner):
@@ -102,7 +108,34 @@ def test_rows_that_decide_nothing_give_no_logits(runner):
     prompt = [5, 6, 7, 8]
     assert len(runner.forward([Row(0, prompt, 0, 2, [1])])) == 0
     both = [Row(0, prompt, 2, 4, [1]), Row(1, prompt, 0, 3, [2])]
-    assert torch.equal(logits(runner, prompt), runner.forward(both)[0])
+    assert torch.equal(logits(runner, prompt), torch.from_numpy(runner.forward(both)[0]))
+
+
+def test_a_model_read_from_its_file_gives_the_same_bits(model, kernels, runner, tmp_path):
+    """What is saved is all that the kernels need."""
+    packed.save(weights.pack(model), tmp_path)
+    read = NativeRunner(
+        packed.read(tmp_path), kernels, num_blocks=40, context_length=512, threads=2
+    )
+    prompt = torch.randint(2, 256, (40,)).tolist()
+    assert torch.equal(logits(runner, prompt), logits(read, prompt))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "header", "gone"])
+def test_a_damaged_file_is_not_read(model, tmp_path, damage):
+    """Whatever happened to the file, nothing computes with it."""
+    packed.save(weights.pack(model), tmp_path)
+    file = tmp_path / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    if damage == "cut":
+        file.write_bytes(content[:-100])
+    elif damage == "gone":
+        file.unlink()
+    else:
+        content[-100 if damage == "flipped" else 12] ^= 1
+        file.write_bytes(content)
+    with pytest.raises(packed.DamagedError):
+        packed.read(tmp_path)
 
 
 def answers(bench, runner, prompts, **limits):
@@ -129,7 +162,7 @@ def test_answers_are_the_same_alone_batched_and_chunked(bench, runner):
 
 def test_a_prefix_hit_and_a_preemption_change_nothing(bench, model, kernels):
     """Answers over cached blocks and answers begun anew are the ones of an empty cache."""
-    small = NativeRunner(model, kernels, num_blocks=18, context_length=512)
+    small = make_runner(model, kernels, num_blocks=18)
     [alone], _ = answers(bench, small, [PROMPTS[2] * 3])
     together, preempted = answers(bench, small, [PROMPTS[2] * 3, "y" * 90, "z" * 100, "w" * 80] * 2)
     assert preempted

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from inference.engine import sampler
 from inference.engine.request import Sampling
 
-LOGITS = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
+LOGITS = np.log(np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32))
 
 
 def sequence(*, prompt=(), generated=(), **sampling):
@@ -24,8 +25,13 @@ def sequence(*, prompt=(), generated=(), **sampling):
 
 
 def choose(*sequences, logits=LOGITS, end_ids=frozenset()):
-    lines = logits.repeat(len(sequences), 1)
-    return sampler.choose(lines, sequences, end_ids)
+    """Choose from a processor's arrays, and see that a GPU's tensors give the same tokens."""
+    lines = np.tile(logits, (len(sequences), 1))
+    tensors = torch.from_numpy(lines.copy())
+    choices = sampler.choose(lines, sequences, end_ids)
+    by_torch = sampler.choose(tensors, sequences, end_ids)
+    assert [choice.token for choice in choices] == [choice.token for choice in by_torch]
+    return choices
 
 
 def frequencies(count=2000, **sampling):
@@ -70,12 +76,24 @@ def test_company_makes_no_difference():
     assert len(set(alone)) > 1
 
 
-def test_a_tail_beyond_the_head_is_sorted_too():
-    """A flat distribution over a large vocabulary keeps as many tokens as top-p says."""
-    flat = torch.zeros(5000)
+def test_equally_likely_tokens_stay_together():
+    """Top-p of a flat distribution over a large vocabulary leaves all of it."""
+    flat = np.zeros(5000, dtype=np.float32)
     many = [sequence(temperature=1.0, top_p=0.9, seed=seed) for seed in range(300)]
     chosen = {choice.token for choice in choose(*many, logits=flat)}
     assert len(chosen) > 250
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999])
+def test_top_p_leaves_what_sorting_everything_leaves(top_p):
+    """What is not sorted, because it weighs too little, would not have stayed."""
+    logits = np.random.default_rng(3).normal(scale=3.0, size=4000).astype(np.float32)
+    shares = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum()
+    order = np.argsort(-shares)
+    nucleus = set(order[: 1 + np.searchsorted(shares[order].cumsum(), top_p)].tolist())
+    weights = np.exp(logits - logits.max())
+    least = sampler._least_weight(weights, Sampling(max_new_tokens=1, top_p=top_p))
+    assert nucleus == set(np.flatnonzero(weights >= least).tolist())
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
-from inference.backends.prepare import is_fused
+from inference.backends import llama
 from inference.models.card import Quantization
 from inference.models.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["choose_device", "read"]
+__all__ = ["choose_device", "is_fused", "read"]
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -35,6 +35,11 @@ def choose_device(wanted: str) -> torch.device:
             f"{torch.cuda.device_count()} CUDA devices here; use cpu, or install torch with CUDA"
         )
     return device
+
+
+def is_fused(config: Any) -> bool:
+    """Whether the fused loop runs models of this configuration, quantizing them itself."""
+    return llama.is_supported(config) and not getattr(config, "quantization_config", None)
 
 
 def read(folder: Path, *, device: torch.device, quantization: Quantization) -> Any:
