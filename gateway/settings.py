@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from servicekit.certificates import CertificateFiles
-from servicekit.settings import Port, ServiceSettings
+from servicekit.settings import Port, RedisUrl, ServiceSettings
 
 __all__ = ["GatewaySettings"]
 
@@ -39,13 +39,12 @@ class GatewaySettings(ServiceSettings):
             "one there are no credentials, and the gateway listens on loopback only."
         ),
     )
-    redis_url: str | None = Field(
+    redis_url: RedisUrl | None = Field(
         None,
         description=(
             "Redis that gateways share limits, budgets and caches through; without one each "
             "gateway keeps them in memory."
         ),
-        pattern=r"^(rediss?|unix)://",
     )
     redis_timeout_s: float = Field(
         0.25,

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import Port, ServiceSettings
+from servicekit.settings import Port, RedisUrl, ServiceSettings
 from vedette import home
 
 __all__ = ["GuardrailsSettings"]
@@ -44,7 +44,7 @@ class GuardrailsSettings(ServiceSettings):
             "replicas. Without one a random key is used, and pseudonyms end with the process."
         ),
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         None,
         description=(
             "Redis that keeps the values behind pseudonyms and the cases under review; in memory "

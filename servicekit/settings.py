@@ -11,8 +11,9 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
@@ -24,13 +25,32 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["Port", "ServiceSettings", "SettingsError"]
+__all__ = ["Port", "RedisUrl", "ServiceSettings", "SettingsError"]
+
+
+def _is_redis(url: SecretStr) -> SecretStr:
+    value = url.get_secret_value()
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("it has to begin with redis://, rediss:// or unix://")
+    try:
+        _ = urlsplit(value).port
+    except ValueError:
+        raise ValueError(
+            "it is no URL; in a password, write / : @ # ? % as %2F %3A %40 %23 %3F %25"
+        ) from None
+    return url
+
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+# A secret, because a password may stand in it.
+RedisUrl = Annotated[SecretStr, AfterValidator(_is_redis)]
 
 _SERVICES = ("GATEWAY", "GUARDRAILS", "INFERENCE")
 # Read by the command line and the scripts, and seen by the services that they start.
-_SHARED_VARIABLES = frozenset({"VEDETTE_HOME", "VEDETTE_VENV"})
+_SHARED_VARIABLES = frozenset(
+    f"VEDETTE_{name}"
+    for name in ("HOME", "VENV", "TARGET", "KEY_FILE", "CA_FILE", "CERT_FILE", "CERT_KEY_FILE")
+)
 
 
 class SettingsError(Exception):
@@ -184,7 +204,7 @@ class ServiceSettings(BaseSettings):
     def _mistake(cls, detail: ErrorDetails) -> str:
         name = str(detail["loc"][0]) if detail["loc"] else ""
         variable = cls.prefix() + name.upper() if name else cls.prefix() + "*"
-        return f"{variable}: {detail['msg']}"
+        return f"{variable}: {detail['msg'].removeprefix('Value error, ')}"
 
 
 def _suggestion(variable: str, known: set[str] | frozenset[str]) -> str:

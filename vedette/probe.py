@@ -28,15 +28,27 @@ _OPTIONS: Final = (
 _RETRY_S: Final = 0.1
 
 
-async def status(target: str, grpc_name: str, *, deadline_s: float) -> str:
+async def status(
+    target: str,
+    grpc_name: str,
+    *,
+    deadline_s: float,
+    tls: grpc.ChannelCredentials | None = None,
+) -> str:
     """The status in the words of `grpc.health.v1`, or the gRPC status if it cannot be asked."""
-    async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
+    async with _channel(target, tls) as channel:
         request = health_pb2.HealthCheckRequest(service=grpc_name)
         try:
             response = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=deadline_s)
         except grpc.aio.AioRpcError as error:
             return error.code().name
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
+
+
+def _channel(target: str, tls: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=_OPTIONS)
+    return grpc.aio.secure_channel(target, tls, options=_OPTIONS)
 
 
 async def wait_until_serving(target: str, grpc_name: str) -> None:

@@ -66,11 +66,12 @@ class Backing:
 
     def _shared_state(self, metrics: GatewayMetrics) -> SharedState | None:
         settings = self._settings
-        if not settings.redis_url:
+        if settings.redis_url is None:
             return None
         breaker = Breaker("redis", fail_max=3, reset_s=1.0)
         metrics.watch(breaker)
-        return SharedState(settings.redis_url, breaker, timeout_s=settings.redis_timeout_s)
+        url = settings.redis_url.get_secret_value()
+        return SharedState(url, breaker, timeout_s=settings.redis_timeout_s)
 
     def _ledger(self) -> Ledger:
         if self._state is None:

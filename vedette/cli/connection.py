@@ -1,4 +1,4 @@
-"""How a command reaches a gateway: where it is, who asks, and whom to trust."""
+"""How a command reaches a service: where it is, who asks, and whom to trust."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vedette import Client
 from vedette.cli.terminal import fail
 from vedette.services import GATEWAY
 
-__all__ = ["CaFile", "CertFile", "CertKeyFile", "KeyFile", "Target", "gateway"]
+__all__ = ["CaFile", "CertFile", "CertKeyFile", "KeyFile", "Target", "credentials", "gateway"]
 
 Target: TypeAlias = Annotated[
     str, typer.Option(envvar="VEDETTE_TARGET", help="The gateway.", show_default=False)
@@ -54,22 +54,28 @@ def gateway(
     deadline_s: float,
 ) -> Client:
     """A client of the gateway that these options name; unusable files end the command."""
-    if (cert_file is None) != (cert_key_file is None):
-        fail("--cert-file and --cert-key-file go together.", "Give both, or neither.", code=2)
-    if cert_file is not None and ca_file is None:
-        fail("A certificate needs TLS.", "Name the gateway's authority with --ca-file.", code=2)
-    tls = None
-    if ca_file is not None:
-        tls = grpc.ssl_channel_credentials(
-            root_certificates=_read(ca_file),
-            private_key=_read(cert_key_file) if cert_key_file else None,
-            certificate_chain=_read(cert_file) if cert_file else None,
-        )
     return Client(
         target or GATEWAY.address(),
         api_key=None if key_file is None else _api_key(key_file),
-        tls=tls,
+        tls=credentials(ca_file, cert_file, cert_key_file),
         deadline_s=deadline_s,
+    )
+
+
+def credentials(
+    ca_file: Path | None, cert_file: Path | None, cert_key_file: Path | None
+) -> grpc.ChannelCredentials | None:
+    """What TLS needs, or None for plain text; unusable files end the command."""
+    if (cert_file is None) != (cert_key_file is None):
+        fail("--cert-file and --cert-key-file go together.", "Give both, or neither.", code=2)
+    if cert_file is not None and ca_file is None:
+        fail("A certificate needs TLS.", "Name the other side's authority with --ca-file.", code=2)
+    if ca_file is None:
+        return None
+    return grpc.ssl_channel_credentials(
+        root_certificates=_read(ca_file),
+        private_key=_read(cert_key_file) if cert_key_file else None,
+        certificate_chain=_read(cert_file) if cert_file else None,
     )
 
 

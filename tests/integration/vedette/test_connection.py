@@ -1,17 +1,20 @@
-"""The commands reach a gateway behind TLS, and one that wants a certificate."""
+"""The commands reach services behind TLS, and those that want a certificate."""
 
 from __future__ import annotations
 
+import json
 from concurrent import futures
 
 import grpc
 import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from typer.testing import CliRunner
 
 from tests.integration.gateway.certificates import Authority
 from vedette.cli import app
 from vedette.gateway.v1 import gateway_pb2 as pb
 from vedette.gateway.v1 import gateway_pb2_grpc as stubs
+from vedette.services import GATEWAY
 
 
 class Books(stubs.GatewayServiceServicer):
@@ -20,12 +23,15 @@ class Books(stubs.GatewayServiceServicer):
 
 
 @pytest.fixture
-def usage(tmp_path):
-    """Runs `vedette usage` against a gateway that wants a certificate of the same authority."""
+def command(tmp_path, monkeypatch):
+    """Runs a command against a gateway that wants a certificate of the same authority."""
     authority = Authority("ours")
     certificate, key = authority.issue("localhost")
     server = grpc.server(futures.ThreadPoolExecutor(2))
     stubs.add_GatewayServiceServicer_to_server(Books(), server)
+    healthy = health.HealthServicer()
+    healthy.set(GATEWAY.grpc_name, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     credentials = grpc.ssl_server_credentials(
         [(key, certificate)], root_certificates=authority.pem, require_client_auth=True
     )
@@ -35,13 +41,44 @@ def usage(tmp_path):
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
 
-    def run(*options):
-        target = ("--target", f"localhost:{port}")
+    monkeypatch.setenv("VEDETTE_TARGET", f"localhost:{port}")
+    monkeypatch.setenv(GATEWAY.variable("HOST"), "localhost")
+    monkeypatch.setenv(GATEWAY.variable("PORT"), str(port))
+
+    def run(*words, options):
         files = [str(tmp_path / o) if not o.startswith("-") else o for o in options]
-        return CliRunner().invoke(app, ["usage", *target, *files])
+        return CliRunner().invoke(app, [*words, *files])
 
     yield run
     server.stop(0).wait()
+
+
+@pytest.fixture
+def usage(command):
+    """`vedette usage` of that gateway."""
+    return lambda *options: command("usage", options=options)
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "status"),
+    [
+        (("--ca-file", "ca", "--cert-file", "cert", "--cert-key-file", "key"), 0, "SERVING"),
+        (("--ca-file", "ca"), 1, "UNAVAILABLE"),
+        ((), 1, "UNAVAILABLE"),
+    ],
+    ids=["certificate", "no certificate", "plain text"],
+)
+def test_health_is_asked_over_tls(command, options, exit_code, status):
+    """Of the services that are named, as everybody who has a certificate may ask."""
+    result = command("health", "--service", "gateway", "--json", options=options)
+    assert (exit_code, {"gateway": status}) == (result.exit_code, json.loads(result.stdout))
+
+
+def test_health_knows_its_services(command):
+    """Another name is used wrongly, and the message has the right ones."""
+    result = command("health", "--service", "gatway", options=())
+    assert 2 == result.exit_code
+    assert "guardrails, inference, gateway" in result.stderr
 
 
 def test_with_authority_and_certificate_it_is_answered(usage):

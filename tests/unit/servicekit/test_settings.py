@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import Port, ServiceSettings, SettingsError
+from servicekit.settings import Port, RedisUrl, ServiceSettings, SettingsError
 
 
 class GatewaySettings(ServiceSettings):
@@ -16,6 +16,7 @@ class GatewaySettings(ServiceSettings):
 
     port: Port = Field(50051, description="Port.")
     password: SecretStr = Field(SecretStr("not chosen yet"), min_length=8, description="A secret.")
+    redis_url: RedisUrl | None = Field(None, description="A URL.")
 
 
 def _mistakes():
@@ -70,7 +71,13 @@ def test_an_unknown_variable_is_a_mistake(variable, answer, monkeypatch):
 
 @pytest.mark.parametrize(
     "variable",
-    ["VEDETTE_INFERENCE_PORT", "VEDETTE_GUARDRAILS_NO_SUCH", "VEDETTE_HOME", "VEDETTE_VENV"],
+    [
+        "VEDETTE_INFERENCE_PORT",
+        "VEDETTE_GUARDRAILS_NO_SUCH",
+        "VEDETTE_HOME",
+        "VEDETTE_VENV",
+        "VEDETTE_TARGET",
+    ],
 )
 def test_what_is_meant_for_others_is_left_alone(variable, monkeypatch):
     """Several services can share one environment; each minds its own prefix."""
@@ -85,6 +92,31 @@ def test_a_secret_is_never_shown(monkeypatch):
     monkeypatch.setenv("VEDETTE_GATEWAY_PASSWORD", "hunter2hunter2")
     shown = f"{complaint} {GatewaySettings.load()!r}"
     assert ("VEDETTE_GATEWAY_PASSWORD" in shown, "hunter2" in shown) == (True, False)
+
+
+def test_the_password_in_a_url_is_never_shown(monkeypatch):
+    """Neither in the settings nor in their JSON; only who asks for the value gets it."""
+    url = "redis://:hunter2@localhost:6379/0"
+    monkeypatch.setenv("VEDETTE_GATEWAY_REDIS_URL", url)
+    settings = GatewaySettings.load()
+    assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump_json()}"
+    assert url == settings.redis_url.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("http://:hunter2@x", "it has to begin with redis://"),
+        ("redis://:hun#ter2@x:6379", "it is no URL; in a password"),
+    ],
+    ids=["another protocol", "a password that is not encoded"],
+)
+def test_a_wrong_url_is_not_repeated(url, rule, monkeypatch):
+    """The complaint has the rule and not the value."""
+    monkeypatch.setenv("VEDETTE_GATEWAY_REDIS_URL", url)
+    [mistake] = _mistakes()
+    assert mistake.startswith(f"VEDETTE_GATEWAY_REDIS_URL: {rule}")
+    assert "ter2" not in mistake
 
 
 def test_a_wrong_value_is_not_repeated(monkeypatch):
