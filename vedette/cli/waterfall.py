@@ -105,6 +105,8 @@ def _headline(trace: Trace) -> Text:
     verdict = verdicts.of_trace(trace)
     if verdict is not None and not verdict.is_clean:
         text.append("; ").append_text(badge(verdict))
+    if trace.degradations:
+        text.append("; ").append(f"reduced: {', '.join(trace.degradations)}", style="yellow")
     return text
 
 

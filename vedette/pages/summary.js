@@ -100,6 +100,7 @@ function drawSummary(trace) {
     const isQuiet = trace.guards.action === "ALLOW" && said.length === 1;
     fact("guards", said.filter(Boolean).join(" "), trace.guards.action === "BLOCK" || trace.guards.not_run.length ? "bad" : isQuiet ? "" : "warn");
   }
+  if (trace.degradations.length) fact("reduced", trace.degradations.join(", "), "warn");
   for (const hop of trace.missing_hops) fact("missing", hop, "bad");
   if (trace.orphans.length) fact("orphans", String(trace.orphans.length), "bad");
 

@@ -30,7 +30,7 @@ function drawList(traces) {
   const focused = document.activeElement?.dataset?.trace;
   const table = element("table");
   const head = element("tr");
-  for (const [title, className] of [["began"], ["outcome"], ["took", "took"], ["first token", "num"], ["mostly"], ["call"], ["services"], ["spans", "num"], ["guards", "wide"], ["trace"]]) head.append(element("th", className, title));
+  for (const [title, className] of [["began"], ["outcome"], ["took", "took"], ["first token", "num"], ["mostly"], ["call"], ["services"], ["spans", "num"], ["notes", "wide"], ["trace"]]) head.append(element("th", className, title));
   table.append(head, ...found.slice(0, ROWS).map((trace) => listRow(trace, longest)));
   byId("list").replaceChildren(found.length ? table : empty());
   byId("shown").textContent = found.length > ROWS ? `the latest ${ROWS} of ${found.length}` : `${found.length}`;
@@ -73,7 +73,7 @@ function listRow(trace, longest) {
   cell(String(trace.span_count), "num quiet");
   const guards = trace.guards;
   const said = guards && (guards.categories.length || guards.not_run.length) ? [guards.action.toLowerCase(), ...guards.categories, ...guards.not_run] : [];
-  cell(said.filter(Boolean).join(" "), "wide " + (guards?.not_run.length ? "bad" : guards?.action === "BLOCK" ? "warn" : ""));
+  cell([...said, ...trace.degradations].filter(Boolean).join(" "), "wide " + (guards?.not_run.length ? "bad" : guards?.action === "BLOCK" || trace.degradations.length ? "warn" : ""));
   cell(trace.trace_id.slice(0, 12), "mono quiet");
   const open = () => { location.hash = trace.trace_id; };
   row.addEventListener("click", open);

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from vedette.traces import analysis
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vedette.traces.spans import Span
     from vedette.traces.trace import Trace
 
@@ -22,13 +24,14 @@ _Place: TypeAlias = tuple[tuple[str, str, int], ...]
 class Pair:
     """The spans at one place of two trees; one of them may be missing.
 
-    `own_change_ns` is how much more of its own time it took: what it did, not what it waited for.
+    `waited_change_ns` is how much longer it was on the critical path; over all pairs these add up
+    to the change of the whole, so that a call that merely went on meanwhile has none.
     """
 
     depth: int
     before: Span | None
     after: Span | None
-    own_change_ns: int
+    waited_change_ns: int
 
     @property
     def span(self) -> Span:
@@ -51,6 +54,7 @@ def diff(before: Trace, after: Trace) -> list[Pair]:
     Those that only the first trace has follow their nearest earlier neighbour in it.
     """
     old, new = _places(before), _places(after)
+    waited_before, waited_after = _waited_ns(before), _waited_ns(after)
     order = list(new)
     previous: _Place | None = None
     for place in old:
@@ -62,14 +66,20 @@ def diff(before: Trace, after: Trace) -> list[Pair]:
             depth=len(place) - 1,
             before=old.get(place),
             after=new.get(place),
-            own_change_ns=_own_ns(after, new.get(place)) - _own_ns(before, old.get(place)),
+            waited_change_ns=_of(waited_after, new.get(place)) - _of(waited_before, old.get(place)),
         )
         for place in order
     ]
 
 
-def _own_ns(trace: Trace, span: Span | None) -> int:
-    return analysis.self_time_ns(trace, span) if span else 0
+def _waited_ns(trace: Trace) -> dict[str, int]:
+    """The time of each span on the critical path, by its id."""
+    shares = analysis.shares(analysis.critical_path(trace))
+    return {span.span_id: time_ns for span, time_ns in shares}
+
+
+def _of(times_ns: Mapping[str, int], span: Span | None) -> int:
+    return times_ns.get(span.span_id, 0) if span else 0
 
 
 def _places(trace: Trace) -> dict[_Place, Span]:

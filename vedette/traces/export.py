@@ -32,6 +32,7 @@ def summary(trace: Trace) -> dict[str, Any]:
         "outcome": trace.outcome,
         "cause": _cause(trace),
         "guards": None if verdict is None else asdict(verdict),
+        "degradations": list(trace.degradations),
         "missing_hops": list(trace.missing_hops),
     }
 

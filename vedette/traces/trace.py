@@ -19,6 +19,8 @@ HOPS: Final = ("gateway", "guardrails", "inference")
 _OUTERMOST: Final = HOPS[0]
 # The steps of the gateway that may make a call to a service unnecessary.
 _CACHES: Final = {"cache": "inference", "verdict_cache": "guardrails"}
+# A degradation in words: the part, and what was done instead.
+_DEGRADATION: Final = (names.DEGRADED_PART, names.DEGRADED_MODE)
 # What such a step says when it was: kept, or made for another request at the same time.
 _SPARING: Final = ("hit", "shared")
 # The calls that go through guard and model; the others are answered by the gateway itself.
@@ -130,6 +132,17 @@ class Trace:
             return "error"
         reason = self.root.attributes.get(names.FINISH_REASON)
         return str(reason or _code(self.root)).lower()
+
+    @cached_property
+    def degradations(self) -> tuple[str, ...]:
+        """What worked in a reduced way, each as its part and what was done instead."""
+        found = (
+            " ".join(str(event.attributes.get(key, "")) for key in _DEGRADATION)
+            for span in self.spans
+            for event in span.events
+            if event.name == names.EVENT_DEGRADED
+        )
+        return tuple(dict.fromkeys(found))
 
     def rows(self) -> Iterator[Row]:
         """The tree from the top, each span before what is below it."""

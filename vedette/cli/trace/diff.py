@@ -40,6 +40,7 @@ def diff(
         out.print_json(json.dumps([_as_json(pair) for pair in pairs]))
     else:
         out.print(_headline(old, new))
+        out.print(_verdict(pairs))
         out.print(_table(pairs))
 
 
@@ -50,13 +51,22 @@ def _headline(old: Trace, new: Trace) -> str:
     )
 
 
+def _verdict(pairs: list[Pair]) -> Text:
+    """The one place where most of the difference is."""
+    most = max(pairs, key=lambda pair: abs(pair.waited_change_ns))
+    whole_ns = sum(pair.waited_change_ns for pair in pairs)
+    text = Text(f"B was waited for {_signed(whole_ns)}, mostly for ")
+    text.append(most.span.short_name, style=f"bold {colour_of(most.span.service)}")
+    return text.append(f" ({_signed(most.waited_change_ns)})")
+
+
 def _table(pairs: list[Pair]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("service", no_wrap=True)
     table.add_column("span", no_wrap=True)
-    for title in ("A", "B", "change", "own change"):
+    for title in ("A", "B", "change", "waited"):
         table.add_column(title, justify="right", no_wrap=True)
-    widest_ns = max((abs(pair.own_change_ns) for pair in pairs), default=0)
+    widest_ns = max((abs(pair.waited_change_ns) for pair in pairs), default=0)
     table.add_column("", no_wrap=True)
     for pair in pairs:
         colour = _colour(pair)
@@ -66,8 +76,8 @@ def _table(pairs: list[Pair]) -> Table:
             milliseconds(pair.before.duration_ns) if pair.before else "-",
             milliseconds(pair.after.duration_ns) if pair.after else "-",
             _change(pair),
-            Text(_signed(pair.own_change_ns), style=colour),
-            Text("■" * round(20 * abs(pair.own_change_ns) / max(1, widest_ns)), style=colour),
+            Text(_signed(pair.waited_change_ns), style=colour),
+            Text("■" * round(20 * abs(pair.waited_change_ns) / max(1, widest_ns)), style=colour),
         )
     return table
 
@@ -86,9 +96,9 @@ def _signed(time_ns: int) -> str:
 
 def _colour(pair: Pair) -> str:
     before_ns = pair.before.duration_ns if pair.before else 0
-    if abs(pair.own_change_ns) < max(_NOISE_NS, before_ns * _NOISE_SHARE):
+    if abs(pair.waited_change_ns) < max(_NOISE_NS, before_ns * _NOISE_SHARE):
         return "dim"
-    return "red" if pair.own_change_ns > 0 else "green"
+    return "red" if pair.waited_change_ns > 0 else "green"
 
 
 def _as_json(pair: Pair) -> dict[str, Any]:
@@ -99,5 +109,5 @@ def _as_json(pair: Pair) -> dict[str, Any]:
         "before_ms": pair.before.duration_ns / 1e6 if pair.before else None,
         "after_ms": pair.after.duration_ns / 1e6 if pair.after else None,
         "change_ms": pair.change_ns / 1e6,
-        "own_change_ms": pair.own_change_ns / 1e6,
+        "waited_change_ms": pair.waited_change_ns / 1e6,
     }

@@ -35,7 +35,7 @@ _COLUMNS: Final = (
     ("call", 28, "left"),
     ("services", 28, "left"),
     ("mostly", 22, "left"),
-    ("guards", 0, "left"),
+    ("notes", 0, "left"),
 )
 # A narrow terminal goes without these.
 _NEEDS: Final = {"mostly": 110, "call": 135, "services": 150}
@@ -56,7 +56,6 @@ def listing(traces: Iterable[Trace], *, width: int, header: bool = True) -> Tabl
 def _cells(trace: Trace) -> tuple[Text, ...]:
     began = datetime.fromtimestamp(trace.start_ns / 1e9).astimezone()
     first_ns = analysis.first_token_ns(trace)
-    verdict = verdicts.of_trace(trace)
     return (
         Text(trace.trace_id[:12]),
         Text(began.strftime("%m-%d %H:%M:%S")),
@@ -67,8 +66,16 @@ def _cells(trace: Trace) -> tuple[Text, ...]:
         Text(trace.root.short_name),
         Text(" ").join(Text(service, style=colour_of(service)) for service in trace.services),
         _mostly(trace),
-        Text() if verdict is None else badge(verdict),
+        _notes(trace),
     )
+
+
+def _notes(trace: Trace) -> Text:
+    """What the guards found, and what worked in a reduced way."""
+    verdict = verdicts.of_trace(trace)
+    found = Text() if verdict is None else badge(verdict)
+    reduced = Text(", ".join(trace.degradations), style="yellow")
+    return Text(" ").join(part for part in (found, reduced) if part)
 
 
 def _mostly(trace: Trace) -> Text:

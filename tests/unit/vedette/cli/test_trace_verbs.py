@@ -77,7 +77,7 @@ def test_stats_sum_up_by_span(run, two):
 def test_diff_says_what_changed_and_where_it_did(run, two):
     """The change of a span, and the part of it that is its own."""
     pairs = json.loads(run("diff", A, B, "--json").stdout)
-    assert [(p["name"], p["change_ms"], p["own_change_ms"]) for p in pairs] == [
+    assert [(p["name"], p["change_ms"], p["waited_change_ms"]) for p in pairs] == [
         ("a", -490, -92),
         ("work", -398, -398),
     ]

@@ -69,7 +69,8 @@ def test_a_diff_pairs_spans_by_their_place(span, trace_of):
         ]
     )
     pairs = [
-        (p.span.name, p.depth, p.change_ns / MS, p.own_change_ns / MS) for p in diff(before, after)
+        (p.span.name, p.depth, p.change_ns / MS, p.waited_change_ns / MS)
+        for p in diff(before, after)
     ]
     assert pairs == [
         ("a", 0, 20, 3),

@@ -144,3 +144,14 @@ def test_names_are_those_that_the_services_use():
     for name in (name for name in vars(names) if name.isupper()):
         written = {"RPC_STATUS_CODE": "RPC_RESPONSE_STATUS_CODE"}.get(name, name)
         assert getattr(names, name) == getattr(servicekit.names, written)
+
+
+def test_degradations_are_named_once(span, trace_of):
+    """Part and mode, in the order in which they came."""
+    reduced = [
+        Event(name="degraded", time_ns=n, attributes={
+            "vedette.degraded.part": "redis", "vedette.degraded.mode": mode})
+        for n, mode in enumerate(("local_limits", "local_budget", "local_limits"))
+    ]  # fmt: skip
+    trace = trace_of([span("a", at=(0, 9), events=tuple(reduced))])
+    assert ("redis local_limits", "redis local_budget") == trace.degradations
