@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .rows import Row
 
-__all__ = ["Batch", "Encoded", "batches", "encode", "padded", "unlabelled"]
+__all__ = ["Batch", "Encoded", "batches", "encode"]
 
 MAX_TOKENS: Final = 128
 _PLANTED: Final = HEADS.index("planted")
@@ -64,13 +64,6 @@ def encode(rows: Sequence[Row], tokenizer: Tokenizer) -> list[Encoded]:
     return out
 
 
-def unlabelled(texts: Sequence[str], tokenizer: Tokenizer) -> list[Encoded]:
-    """Tokens of texts of which nothing is known."""
-    unknown = [-1.0] * len(HEADS)
-    read = tokenizer.encode_batch([readable(text) for text in texts])
-    return [Encoded(each.ids, unknown, None) for each in read]
-
-
 def batches(rows: Sequence[Encoded], *, tokens: int, rng: Random) -> Iterator[Batch]:
     """Every row once, shuffled, grouped so that little is padding."""
     order = sorted(range(len(rows)), key=lambda at: len(rows[at].ids) + rng.random() * 2)
@@ -83,10 +76,10 @@ def batches(rows: Sequence[Encoded], *, tokens: int, rng: Random) -> Iterator[Ba
             group.append(at)
     rng.shuffle(groups)
     for group in groups:
-        yield padded([rows[at] for at in group])
+        yield _padded([rows[at] for at in group])
 
 
-def padded(rows: Sequence[Encoded]) -> Batch:
+def _padded(rows: Sequence[Encoded]) -> Batch:
     """One batch of all the rows."""
     longest = max(len(row.ids) for row in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)

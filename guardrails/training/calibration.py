@@ -126,7 +126,7 @@ def _pieces(texts: Sequence[str]) -> list[str]:
 
 
 def _languages(rng: Random, count: int) -> list[str]:
-    grammar = packaged(["languages", "slots"])
+    grammar = packaged(["languages", "slots", "tongues"])
     grammar.rules["evil"] = grammar.rules["name"]
     names = sorted(name for name in grammar.rules if name.endswith("_benign"))
     return [grammar.expand(rng.choice(names), rng) for _ in range(count)]

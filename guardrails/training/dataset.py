@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .mining import Suspicion
 
-__all__ = ["STAGES", "Dataset", "Stage", "assemble", "held_out_rows"]
+__all__ = ["BROAD", "STAGES", "Dataset", "Stage", "assemble", "held_out_rows"]
 
 _SENTENCES_A_LANGUAGE = 45
 _TRANSLATED: Final = ("django", "wagtail", "django-allauth")
@@ -103,7 +103,55 @@ SECOND: Final = Stage(
     share_of_documents=0.75,
     mined=2500,
 )
-STAGES: Final = (FIRST, SECOND)
+# More of everything that is short, where the stage before was weakest.
+THIRD: Final = Stage(
+    name="third",
+    amounts=Amounts(
+        direct=5000,
+        lookalikes=4000,
+        personas=1500,
+        orders_as_user=800,
+        planted_wrapped=2500,
+        planted_bare=5000,
+        clean=800,
+        language_attacks=3000,
+        language_benign=3000,
+        short_language_attacks=600,
+        moderation_each=200,
+        moderation_in_prose_each=120,
+    ),
+    most={
+        "jailbreak": 1000,
+        "plain": 900,
+        "roleplay": 1500,
+        "long": 400,
+        "hate": 1200,
+        "insult": 1500,
+        "benign_languages": 1500,
+    },
+    share_of_documents=0.75,
+    mined=800,
+)
+STAGES: Final = (FIRST, SECOND, THIRD)
+# What the linear model over runs of characters learns from; it is fitted in a minute.
+BROAD: Final = Stage(
+    name="broad",
+    amounts=Amounts(
+        direct=9000,
+        lookalikes=9000,
+        personas=1500,
+        orders_as_user=1500,
+        planted_wrapped=5000,
+        planted_bare=5000,
+        clean=7000,
+        language_attacks=12000,
+        language_benign=12000,
+        short_language_attacks=3000,
+        moderation_each=200,
+    ),
+    most={"jailbreak": 3000, "hate": 2000, "insult": 2000, "roleplay": 3000},
+    share_of_documents=0.6,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

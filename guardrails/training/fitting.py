@@ -46,7 +46,7 @@ class FitSettings:
     frozen_layers: int = 0
     averaged: float = 0.99
     seed: int = 20261121
-    save_every_s: float = 180.0
+    save_every: int = 50
 
 
 def fit(
@@ -57,7 +57,7 @@ def fit(
     saved: Path,
     report: Callable[[str], None],
 ) -> None:
-    """Train in place; `saved` keeps the state every few minutes and is where a cut-off run goes on.
+    """Train in place; `saved` keeps the state every few steps; there a cut-off run goes on.
 
     The weights that step are float32; forward and backward run on a bfloat16 copy of them, which
     is about a tenth faster on a CPU than autocast, whose casts this saves.
@@ -74,20 +74,17 @@ def fit(
     if saved.exists():
         run.load(torch.load(saved, weights_only=True))
         report(f"goes on at step {run.step}")
-    started = last = time.monotonic()
+    started = time.monotonic()
     first, done = run.step, 0
     for batch in plan[run.step :]:
         run.train(batch)
         done += batch.ids.numel()
-        now = time.monotonic()
-        if run.step % 50 == 0:
+        if run.step % settings.save_every == 0:
+            torch.save(run.state(), saved)
             report(
                 f"step {run.step}/{len(plan)} loss {run.loss:.4f} "
-                f"{done / (now - started):.0f} tokens/s since step {first}"
+                f"{done / (time.monotonic() - started):.0f} tokens/s since step {first}"
             )
-        if now - last > settings.save_every_s:
-            torch.save(run.state(), saved)
-            last = now
     run.finish()
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-import torch
+import numpy as np
+import onnxruntime
 
 from guardrails.classifier.checkpoints import Checkpoints
+from guardrails.classifier.readable import readable
 
-from .batches import padded, unlabelled
 from .rows import HEADS, Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from random import Random
 
     from tokenizers import Tokenizer
 
-    from .model import GuardModel
 
 __all__ = ["Suspicion", "hard_windows", "suspicion"]
 
@@ -29,27 +30,21 @@ Suspicion = Callable[[Sequence[str]], Sequence[float]]
 _HARDEST: Final = 0.2
 _BY_LOT: Final = 0.1
 _SHORTEST: Final = 40
-_BATCH: Final = 64
 
 
-def suspicion(model: GuardModel, tokenizer: Tokenizer) -> Suspicion:
-    """The head `planted` of a model."""
+def suspicion(model: Path, tokenizer: Tokenizer) -> Suspicion:
+    """The head `planted` of an exported model: four times as fast as the model that trains."""
     head = HEADS.index("planted")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    def logits(texts: Sequence[str]) -> list[float]:
-        read = unlabelled(texts, tokenizer)
-        order = sorted(range(len(read)), key=lambda at: len(read[at].ids))
-        found = [0.0] * len(read)
-        for first in range(0, len(order), _BATCH):
-            chosen = order[first : first + _BATCH]
-            batch = padded([read[at] for at in chosen])
-            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-                scores = model(batch.ids, batch.mask)[:, head].float().tolist()
-            for at, score in zip(chosen, scores, strict=True):
-                found[at] = score
-        return found
+    def logit(text: str) -> float:
+        tokens = np.array([tokenizer.encode(readable(text)).ids], dtype=np.int64)
+        feed = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+        return float(session.run(None, feed)[0][0, head])
 
-    return logits
+    return lambda texts: [logit(text) for text in texts]
 
 
 def hard_windows(

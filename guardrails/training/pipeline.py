@@ -17,7 +17,7 @@ from guardrails.classifier.session import MODEL, NGRAMS, TOKENIZER
 from .batches import MAX_TOKENS, encode
 from .calibration import SHORT_CHARS, anchors, pools
 from .card import card
-from .dataset import STAGES, assemble, held_out_rows
+from .dataset import BROAD, STAGES, assemble, held_out_rows
 from .evaluation import Thresholds, evaluate
 from .export import dequantized, export_int8
 from .fitting import FitSettings, fit
@@ -91,12 +91,14 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
         done = plan.out / f"weights-{stage.name}.pt"
         if not done.exists():
             seed = plan.seed + at
+            if at:
+                export_int8(model, plan.out / MODEL)
             rows = assemble(
                 stage,
                 data=plan.data,
                 wheels=wheels,
                 seed=seed,
-                suspicion=suspicion(model, reader),
+                suspicion=suspicion(plan.out / MODEL, reader) if at else None,
                 reviews=plan.reviews,
             ).training
             read = encode(rows, reader)
@@ -111,7 +113,7 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
             torch.save(model.state_dict(), done)
         model.load_state_dict(torch.load(done, weights_only=True))
     export_int8(model, plan.out / MODEL)
-    broad = assemble(STAGES[0], data=plan.data, wheels=wheels, seed=plan.seed, reviews=plan.reviews)
+    broad = assemble(BROAD, data=plan.data, wheels=wheels, seed=plan.seed, reviews=plan.reviews)
     write_ngrams(fit_ngrams(broad.training, seed=plan.seed, report=_say), plan.out)
     return broad.counts
 

@@ -42,5 +42,7 @@ def _kind(file: str) -> list[str]:
     if file.endswith(".tar.gz"):
         return ["--no-binary=:all:", "--no-build-isolation"]
     python, _, platform = file.removesuffix(".whl").split("-")[-3:]
-    options = ["--only-binary=:all:", "--platform", platform.split(".")[-1]]
+    options = ["--only-binary=:all:"]
+    if platform != "any":
+        options += ["--platform", platform.split(".")[-1]]
     return options if python.startswith("py") else [*options, "--python-version", python[2:]]

@@ -21,6 +21,7 @@ __all__ = ["Amounts", "Generator"]
 _LANGUAGES: Final = (
     "de", "fr", "es", "pt", "it", "nl", "pl", "sv", "tr", "ru", "uk", "zh", "ja", "ko",
     "ar", "he", "fa", "hi", "vi", "id", "el", "th", "cs", "ro", "sw",
+    "zt", "bn", "ur", "da", "no", "fi", "hu", "bg",
 )  # fmt: skip
 # What each topic's texts are surely not; of other topics nothing is known.
 _NOT: Final = {
@@ -168,14 +169,14 @@ class Generator:
     def languages(self, attacks: int, benign: int) -> Iterator[Row]:
         """Other languages: attacks, and many more harmless texts."""
         for _ in range(attacks):
-            text = self._say(f"{self._rng.choice(_LANGUAGES)}_attack")
+            text = self._slipped(self._say(f"{self._rng.choice(_LANGUAGES)}_attack"))
             labels = {"direct": 1.0, "planted": 1.0}
             yield Row(text=text, source="synthetic", family="multilingual", labels=labels)
         for _ in range(benign):
             language = self._rng.choice(_LANGUAGES)
             sentences = [self._say(f"{language}_benign") for _ in range(self._rng.randint(1, 3))]
             yield Row(
-                text=" ".join(sentences),
+                text=self._slipped(" ".join(sentences)),
                 source="synthetic",
                 family="benign_languages",
                 labels={"direct": 0.0, "planted": 0.0, **moderation()},
@@ -274,8 +275,19 @@ class Generator:
         return document[start : start + max(size, len(payload))].strip() or document[:size]
 
     def _cased(self, text: str) -> str:
+        text = self._slipped(text)
         dice = self._rng.random()
         return text.upper() if dice < 0.03 else text[:1].lower() + text[1:] if dice < 0.15 else text
+
+    def _slipped(self, text: str) -> str:
+        """One text in twelve with a few typing errors: letters swapped, dropped or doubled."""
+        if self._rng.random() > 0.08 or len(text) < 12:
+            return text
+        for _ in range(self._rng.randint(1, 3)):
+            at = self._rng.randrange(1, len(text) - 2)
+            one, two = text[at], text[at + 1]
+            text = text[:at] + self._rng.choice((two + one, two, one + one + two)) + text[at + 2 :]
+        return text
 
 
 def _clean(text: str) -> Row:

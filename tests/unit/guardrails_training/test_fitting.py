@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+import torch
+
+from guardrails.training.batches import Encoded, batches
+from guardrails.training.fitting import FitSettings, fit
+from guardrails.training.model import GuardModel
+from guardrails.training.rows import HEADS
+
+SETTINGS = FitSettings(tokens_per_batch=64, frozen_layers=5, save_every=4)
+
+
+def quiet(text):
+    del text
+
+
+def rows(count=24):
+    rng = Random(3)
+    return [
+        Encoded(
+            [101, *(rng.randrange(1000, 2000) for _ in range(6)), 102],
+            [float(at % 2)] * len(HEADS),
+            None,
+        )
+        for at in range(count)
+    ]
+
+
+def trained(saved, settings=SETTINGS, given=None):
+    torch.manual_seed(1)
+    model = GuardModel()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fit(model, given or rows(), settings, saved=saved, report=quiet)
+    return before, model.state_dict()
+
+
+def test_only_what_is_not_frozen_moves(tmp_path):
+    """Words never move; neither do the embeddings and layers that a stage leaves alone."""
+    before, after = trained(tmp_path / "state.pt")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert {name.split(".")[0] for name in moved} <= {"layers", "attention", "evidence"}
+    assert {name.split(".")[1] for name in moved if name.startswith("layers")} == {"5"}
+
+
+def test_a_run_that_was_cut_off_ends_like_one_that_was_not(tmp_path):
+    """The state that is kept on the way holds all that the rest of the run needs."""
+
+    class CutOffError(Exception):
+        pass
+
+    def cut(text):
+        if text.startswith("step 4/"):
+            raise CutOffError
+
+    given = rows(48)
+    _, whole = trained(tmp_path / "whole.pt", given=given)
+    torch.manual_seed(1)
+    model = GuardModel()
+    with pytest.raises(CutOffError):
+        fit(model, given, SETTINGS, saved=tmp_path / "state.pt", report=cut)
+    torch.manual_seed(1)
+    model = GuardModel()
+    fit(model, given, SETTINGS, saved=tmp_path / "state.pt", report=quiet)
+    assert whole.keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():
+        assert torch.allclose(whole[name], value, atol=1e-6), name
+
+
+def test_batches_hold_every_row_once_and_little_padding():
+    """Rows of like length stand together."""
+    rng = Random(2)
+    given = [Encoded([1] * rng.randint(4, 60), [0.0] * len(HEADS), None) for _ in range(600)]
+    made = list(batches(given, tokens=640, rng=rng))
+    assert sum(len(row.ids) for row in given) == sum(int(batch.mask.sum()) for batch in made)
+    assert sum(batch.ids.numel() for batch in made) < 1.1 * sum(len(row.ids) for row in given)
