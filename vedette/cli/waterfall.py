@@ -115,9 +115,7 @@ def _cause(trace: Trace) -> Iterator[Text]:
     found = cause(trace)
     if found is None or len(trace.spans) == 1:
         return
-    text = Text("mostly ").append(
-        found.span.short_name, style=f"bold {colour_of(found.span.service)}"
-    )
+    text = Text("mostly ").append(found.name, style=f"bold {colour_of(found.span.service)}")
     spans = f" in {found.count} spans" if found.count > 1 else ""
     text.append(f"{spans}, {milliseconds(found.time_ns)} ({round(100 * found.share)} %): ")
     yield text.append(found.words)

@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["Cause", "cause"]
 
 _STORE: Final = "asking where limits, budgets and records are kept: Redis, if one is set"
+# The steps that ask the same store, and therefore have a cause in common.
+_STORE_STEPS: Final = ("limits", "budget", "settle", "record", "give_back")
 _CACHE: Final = "looking into a cache: in Redis, if one is set"
 # What is known of a kind of span without looking at its attributes.
 _SAYS: Final = {
     "auth": "finding the caller, for which an issuer's keys may have to be fetched",
-    "limits": _STORE,
-    "give_back": _STORE,
-    "budget": _STORE,
-    "settle": _STORE,
-    "record": _STORE,
+    **dict.fromkeys(_STORE_STEPS, _STORE),
     "cache": _CACHE,
     "verdict_cache": _CACHE,
     names.SPAN_QUEUE: "waiting for the engine, which was busy with other requests",
@@ -34,8 +32,10 @@ _SAYS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """The kind of span that explains most of a trace; several spans of a kind count together."""
+    """The kind of work that explains most of a trace; several spans of a kind count together."""
 
+    # What the kind is called: the name of its spans, or their names.
+    name: str
     span: Span
     count: int
     time_ns: int
@@ -47,17 +47,29 @@ class Cause:
 
 def cause(trace: Trace) -> Cause | None:
     """What leads the critical path; None for a trace that took no time."""
-    kinds = analysis.kinds(analysis.critical_path(trace))
+    kinds = _with_store(analysis.kinds(analysis.critical_path(trace)))
     if not kinds or not trace.root.duration_ns:
         return None
     spans, time_ns = kinds[0]
     return Cause(
+        name=", ".join(dict.fromkeys(span.short_name for span in spans)),
         span=spans[0],
         count=len(spans),
         time_ns=time_ns,
         share=time_ns / trace.root.duration_ns,
         words=_words(trace, spans),
     )
+
+
+def _with_store(kinds: list[tuple[list[Span], int]]) -> list[tuple[list[Span], int]]:
+    """The kinds with those that ask the store as one, the largest first."""
+    asking = [kind for kind in kinds if kind[0][0].name in _STORE_STEPS]
+    if len(asking) < 2:
+        return kinds
+    spans = [span for kind, _ in asking for span in kind]
+    store = (sorted(spans, key=lambda span: span.start_ns), sum(time_ns for _, time_ns in asking))
+    rest = [kind for kind in kinds if kind not in asking]
+    return sorted([store, *rest], key=lambda kind: kind[1], reverse=True)
 
 
 def _words(trace: Trace, spans: Sequence[Span]) -> str:

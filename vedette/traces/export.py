@@ -70,7 +70,7 @@ def _cause(trace: Trace) -> dict[str, Any] | None:
     return {
         "span_id": found.span.span_id,
         "service": found.span.service,
-        "short_name": found.span.short_name,
+        "short_name": found.name,
         "count": found.count,
         "duration_ms": found.time_ns / 1e6,
         "share": found.share,

@@ -101,6 +101,16 @@ def test_spans_of_a_kind_count_together(span, trace_of):
     assert ("queue", 4, 0.4) == (name, count, share)
 
 
+def test_steps_that_ask_one_store_count_together(span, trace_of):
+    """Each is short beside the decode; that all are slow is what matters."""
+    steps = {"limits": (0, 25), "budget": (25, 50), "decode": (50, 90), "settle": (90, 100)}
+    spans = [span("root", at=(0, 100))]
+    spans += [span(name, "root", at=at) for name, at in steps.items()]
+    one = cause(trace_of(spans))
+    assert ("limits, budget, settle", 3, 0.6) == (one.name, one.count, one.share)
+    assert one.words.endswith("Redis, if one is set")
+
+
 def test_a_trace_without_time_has_none(span, trace_of):
     """Nothing is divided by nothing."""
     assert cause(trace_of([span("a", at=(0, 0))])) is None
