@@ -28,6 +28,7 @@ namespace {
 constexpr int kPanel = 16;      // outputs of a matrix whose weights lie together
 constexpr int kTileRows = 6;    // rows that share the weights in registers
 constexpr int kTaskTiles = 16;  // tiles of rows in one task
+constexpr int kLine = 64;       // bytes that the processor fetches together
 constexpr int kSmallestGroup = 64;  // inputs that share a scale
 constexpr int kBlock = 32;      // tokens in a block of the cache
 constexpr int kSpins = 2000;    // looks at a flag before a thread sleeps: some 50 microseconds
@@ -246,10 +247,16 @@ void quantize(const float* x, const float* norm, float epsilon, const Matrix& ne
   out.sums.get()[row] = sum;
 }
 
+// Weights to fetch from memory while others are multiplied: so many lines with every four inputs.
+struct Ahead {
+  const uint8_t* weights;
+  int lines;
+};
+
 // R rows times P panels. `store` is given each row, the panel and its sixteen results.
 template <int R, int P, class Store>
 inline void multiply_tile(const Matrix& w, int first_panel, const Quantized& x, int first_row,
-                          Store&& store) {
+                          Ahead ahead, Store&& store) {
   const int groups = w.inputs / w.group;
   const size_t panel_bytes = size_t(kPanel) * w.inputs;
   const uint8_t* weights = w.weights + first_panel * panel_bytes;
@@ -262,6 +269,9 @@ inline void multiply_tile(const Matrix& w, int first_panel, const Quantized& x, 
       ALL for (int p = 0; p < P; ++p) sums[r][p] = _mm512_setzero_si512();
     }
     for (int k = g * w.group; k < (g + 1) * w.group; k += 4) {
+      for (int i = 0; i < ahead.lines; ++i, ahead.weights += kLine) {
+        _mm_prefetch(ahead.weights, _MM_HINT_T1);
+      }
       __m512i panel[P];
       ALL for (int p = 0; p < P; ++p) {
         panel[p] = _mm512_load_si512(weights + p * panel_bytes + k * kPanel);
@@ -292,15 +302,15 @@ inline void multiply_tile(const Matrix& w, int first_panel, const Quantized& x, 
 }
 
 template <int P, class Store>
-void multiply_rows(const Matrix& w, int panel, const Quantized& x, int row, int rows,
+void multiply_rows(const Matrix& w, int panel, const Quantized& x, int row, int rows, Ahead ahead,
                    Store&& store) {
   switch (rows) {
-    case 1: return multiply_tile<1, P>(w, panel, x, row, store);
-    case 2: return multiply_tile<2, P>(w, panel, x, row, store);
-    case 3: return multiply_tile<3, P>(w, panel, x, row, store);
-    case 4: return multiply_tile<4, P>(w, panel, x, row, store);
-    case 5: return multiply_tile<5, P>(w, panel, x, row, store);
-    case 6: return multiply_tile<6, P>(w, panel, x, row, store);
+    case 1: return multiply_tile<1, P>(w, panel, x, row, ahead, store);
+    case 2: return multiply_tile<2, P>(w, panel, x, row, ahead, store);
+    case 3: return multiply_tile<3, P>(w, panel, x, row, ahead, store);
+    case 4: return multiply_tile<4, P>(w, panel, x, row, ahead, store);
+    case 5: return multiply_tile<5, P>(w, panel, x, row, ahead, store);
+    case 6: return multiply_tile<6, P>(w, panel, x, row, ahead, store);
   }
 }
 
@@ -308,11 +318,17 @@ template <int P, class Store>
 void multiply_panels(Team& team, const Matrix& w, const Quantized& x, int rows, Store&& store) {
   const int tiles = (rows + kTileRows - 1) / kTileRows;  // of nearly equal height
   const int stretches = (tiles + kTaskTiles - 1) / kTaskTiles;
+  // While a task's first tile waits for memory, the others do not. So they fetch the weights of the
+  // task that this thread probably gets next, each its part.
+  const int lines = stretches > 1 || tiles == 1 ? 0 : (P + tiles - 2) / (tiles - 1);
   team.share(w.outputs / (kPanel * P) * stretches, [&](int task) {
     const int panel = task / stretches * P, stretch = task % stretches;
+    const uint8_t* next = w.weights + size_t(panel + P * team.size()) * kPanel * w.inputs;
     for (int t = stretch * tiles / stretches; t < (stretch + 1) * tiles / stretches; ++t) {
       const int begin = t * rows / tiles, end = (t + 1) * rows / tiles;
-      multiply_rows<P>(w, panel, x, begin, end - begin, store);
+      const int fetched = (t - 1) * lines * (w.inputs / 4);
+      const Ahead ahead = t == 0 ? Ahead{} : Ahead{next + size_t(fetched) * kLine, lines};
+      multiply_rows<P>(w, panel, x, begin, end - begin, ahead, store);
     }
   });
 }
