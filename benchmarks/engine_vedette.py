@@ -33,6 +33,7 @@ class Vedette:
                 allow_download=False,
                 device="cpu",
                 quantization=quantization,
+                cuda_graphs=settings.cuda_graphs,
                 threads=settings.threads,
                 cache_bytes=settings.cache_bytes,
                 max_context_length=settings.max_context_length,

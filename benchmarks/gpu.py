@@ -2,11 +2,11 @@
 
 First correctness: greedy tokens against transformers' `generate` on small random models. Then
 decode and prefill of a model shaped like Llama 3 8B with random weights, as bf16, NF4 and INT8, at
-several batch sizes, beside `generate` with the same weights and beside what the measured copy
-bandwidth allows. `--tiny` runs the same program on a small shape on any device, to prove the
-program itself.
+several batch sizes, with and without CUDA graphs, beside `generate` with the same weights and what
+the measured copy bandwidth allows. `--tiny` runs the same program on a small shape on any device,
+to prove the program itself; without a GPU a replay computes again.
 
-Not here yet: CUDA graphs, and attention over blocks in place; both are in docs/log.md.
+Not here: attention over blocks in place; keys and values are gathered first.
 """
 
 from __future__ import annotations
@@ -86,19 +86,26 @@ def check(device: torch.device) -> None:
         prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=24, do_sample=False
     )[0].tolist()
     dense = read_stack(model, Dense, Dense, joined=True)
-    runner = make_runner(model, dense, num_sequences=1, length=128)
-    tokens = prompt[0].tolist()
-    blocks, done = list(range(4)), 0
-    while len(tokens) < len(expected):
-        logits = runner.forward([Row(0, tokens, done, len(tokens), blocks)])
-        done = len(tokens)
-        tokens.append(int(logits[0].argmax()))
-    if tokens != expected:
-        raise SystemExit("greedy tokens differ from those of transformers")
+    for replay in (False, True):
+        runner = make_runner(model, dense, num_sequences=1, length=128, replay=replay)
+        if greedy(runner, prompt[0].tolist(), len(expected)) != expected:
+            raise SystemExit(f"greedy tokens differ from those of transformers ({replay=})")
     print("greedy tokens equal those of transformers' generate", flush=True)
 
 
-def make_runner(model: Any, stack: Stack, *, num_sequences: int, length: int) -> LlamaRunner:
+def greedy(runner: LlamaRunner, tokens: list[int], length: int) -> list[int]:
+    """A prompt, continued until it has so many tokens."""
+    blocks, done = list(range(4)), 0
+    while len(tokens) < length:
+        logits = runner.forward([Row(0, tokens, done, len(tokens), blocks)])
+        done = len(tokens)
+        tokens.append(int(logits[0].argmax()))
+    return tokens
+
+
+def make_runner(
+    model: Any, stack: Stack, *, num_sequences: int, length: int, replay: bool = False
+) -> LlamaRunner:
     """A runner with room for these sequences."""
     return LlamaRunner(
         model,
@@ -106,6 +113,7 @@ def make_runner(model: Any, stack: Stack, *, num_sequences: int, length: int) ->
         num_blocks=num_sequences * -(-length // BLOCK),
         block_size=BLOCK,
         context_length=max(length, PREFILL),
+        replay=replay,
     )
 
 
@@ -123,6 +131,9 @@ def measure(model: Any, device: torch.device, batches: tuple[int, ...]) -> dict[
         stack = read_stack(source, maker, dense, device=device, joined=True)
         source.to(device)
         figures = {f"decode {batch}": decode(model, stack, batch, device) for batch in batches}
+        figures |= {
+            f"graph {batch}": decode(model, stack, batch, device, replay=True) for batch in batches
+        }
         figures["prefill"] = prefill(model, stack, device)
         figures["roofline 1"] = bandwidth / stack.num_bytes
         results["forms"][name] = figures
@@ -143,9 +154,11 @@ def copy_bandwidth(device: torch.device) -> float:
     return 2 * source.nbytes / seconds
 
 
-def decode(model: Any, stack: Stack, batch: int, device: torch.device) -> float:
+def decode(
+    model: Any, stack: Stack, batch: int, device: torch.device, *, replay: bool = False
+) -> float:
     """Tokens per second with this many sequences of CONTEXT tokens."""
-    runner = make_runner(model, stack, num_sequences=batch, length=CONTEXT)
+    runner = make_runner(model, stack, num_sequences=batch, length=CONTEXT, replay=replay)
     width = CONTEXT // BLOCK
     tokens = list(range(3, 3 + CONTEXT))
     rows = [

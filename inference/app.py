@@ -164,6 +164,7 @@ def load_model(reference: str, settings: InferenceSettings) -> ServedModel:
             allow_download=settings.allow_download,
             device=settings.device,
             quantization=settings.quantization,
+            cuda_graphs=settings.cuda_graphs,
             threads=settings.threads,
             cache_bytes=settings.cache_bytes,
             max_context_length=settings.max_context_length,

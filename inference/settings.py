@@ -41,8 +41,17 @@ class InferenceSettings(ServiceSettings):
     quantization: Literal["auto", "nf4", "int8", "none"] = Field(
         "auto", description="How weights are held; `auto` takes what is fastest on the device."
     )
+    cuda_graphs: bool = Field(
+        False,
+        description="Whether a GPU replays steps that only decode as CUDA graphs. Tested on a CPU "
+        "alone: measure it before you rely on it.",
+    )
     threads: int = Field(
-        0, ge=0, le=1024, description="Threads that compute on a CPU; 0 takes one for each core."
+        0,
+        ge=0,
+        le=1024,
+        description="Threads that compute on a CPU; 0 takes one for each core that the process "
+        "may use, as far as its container's quota goes.",
     )
     cache_bytes: int = Field(
         1024 * _MIB, ge=_MIB, description="Memory for keys and values of each model, in bytes."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -45,7 +45,13 @@ class Batch:
 
     @classmethod
     def of(
-        cls, rows: Sequence[Row], *, block_size: int, heads: tuple[int, int], like: Tensor
+        cls,
+        rows: Sequence[Row],
+        *,
+        block_size: int,
+        heads: tuple[int, int],
+        like: Tensor,
+        width: int | None = None,
     ) -> Self:
         """Arrange rows.
 
@@ -54,8 +60,10 @@ class Batch:
             block_size: tokens in a block.
             heads: key-value heads, and how many query heads share each.
             like: a tensor of the model's precision and device.
+            width: let all rows, of one token each, be one part of so many blocks.
         """
-        order = sorted(range(len(rows)), key=lambda index: _rank(rows[index]))
+        rank = _rank if width is None else _alike
+        order = sorted(range(len(rows)), key=lambda index: rank(rows[index]))
         arranged = [rows[index] for index in order]
         ends, end = [0] * len(rows), 0
         for index, row in zip(order, arranged, strict=True):
@@ -66,11 +74,23 @@ class Batch:
             tokens=_tensor([t for r in arranged for t in r.tokens[r.start : r.stop]], like),
             positions=_tensor([p for r in arranged for p in range(r.start, r.stop)], like),
             slots=_tensor([s for r in arranged for s in _slots(r, block_size)], like),
-            parts=tuple(_parts(arranged, block_size, heads, like)),
+            parts=tuple(
+                _part(group, begin, width, block_size, heads, like)
+                for begin, group in _groups(arranged, rank)
+            ),
             deciding=_tensor(
                 [end - 1 for end, row in zip(ends, rows, strict=True) if row.wants_logits], like
             ),
         )
+
+    def fill(self, other: Batch) -> None:
+        """Take over the numbers of a batch of the same shape."""
+        for own, new in zip(self._tensors(), other._tensors(), strict=True):
+            own.copy_(new)
+
+    def _tensors(self) -> list[Tensor]:
+        whole = [self.tokens, self.positions, self.slots, self.deciding]
+        return whole + [tensor for part in self.parts for tensor in (part.blocks, part.bias)]
 
 
 def _rank(row: Row) -> tuple[int, int]:
@@ -85,19 +105,34 @@ def _slots(row: Row, block_size: int) -> Iterator[int]:
         yield row.blocks[place // block_size] * block_size + place % block_size
 
 
-def _parts(
-    rows: Sequence[Row], block_size: int, heads: tuple[int, int], like: Tensor
-) -> Iterator[Part]:
+def _alike(_row: Row) -> tuple[int, int]:
+    return 0, 0
+
+
+def _groups(
+    rows: Sequence[Row], rank: Callable[[Row], tuple[int, int]]
+) -> Iterator[tuple[int, list[Row]]]:
+    """The rows of each part, and the first of its tokens."""
     begin = 0
-    for _, members in groupby(rows, key=_rank):
+    for _, members in groupby(rows, key=rank):
         group = list(members)
-        width = max(-(-row.stop // block_size) for row in group)
-        end = begin + sum(row.stop - row.start for row in group)
-        blocks = _tensor([block for row in group for block in _padded(row.blocks, width)], like)
-        yield Part(
-            slice(begin, end), len(group), blocks, _bias(group, width * block_size, heads, like)
-        )
-        begin = end
+        yield begin, group
+        begin += sum(row.stop - row.start for row in group)
+
+
+def _part(  # noqa: PLR0913, PLR0917 - what `Batch.of` was given
+    group: list[Row],
+    begin: int,
+    width: int | None,
+    block_size: int,
+    heads: tuple[int, int],
+    like: Tensor,
+) -> Part:
+    width = width or max(-(-row.stop // block_size) for row in group)
+    end = begin + sum(row.stop - row.start for row in group)
+    blocks = _tensor([block for row in group for block in _padded(row.blocks, width)], like)
+    bias = _bias(group, width * block_size, heads, like)
+    return Part(slice(begin, end), len(group), blocks, bias)
 
 
 def _padded(blocks: Sequence[int], width: int) -> list[int]:

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from inference.backends.batch import Batch
 from inference.backends.matrices import Apart, Joined
 from inference.backends.memory import cleared, running_out, writable
+from inference.backends.replays import Replays
 from inference.engine.runner import Row
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class LlamaRunner:
         num_blocks: int,
         block_size: int,
         context_length: int,
+        replay: bool = False,
     ) -> None:
         """Set the cache aside.
 
@@ -168,6 +170,7 @@ class LlamaRunner:
             num_blocks: blocks of cache.
             block_size: tokens in a block.
             context_length: positions that can occur.
+            replay: whether steps that only decode are recorded and replayed.
         """
         config = model.config
         weight = model.model.embed_tokens.weight.detach().to(device)
@@ -189,13 +192,19 @@ class LlamaRunner:
         self._cos, self._sin = (table.to(weight.device) for table in rotations)
         self.num_blocks, self.block_size = num_blocks, block_size
         # By layer, then keys and values by head, so that a head's places follow one another.
-        places = num_blocks * block_size
+        # One block more than the engine knows of is for what pads a step.
+        places = (num_blocks + 1) * block_size
         self._cache = cleared(
             (config.num_hidden_layers, 2 * shape.kv_heads, places, shape.head_size),
             dtype=weight.dtype,
             device=weight.device,
         )
         self.cache_bytes = self._cache.nbytes
+        self._replays = (
+            Replays(self._compute, arrange=self._arrange, spare_block=num_blocks)
+            if replay
+            else None
+        )
 
     @running_out()
     def forward(self, rows: Sequence[Row]) -> Array:
@@ -204,13 +213,21 @@ class LlamaRunner:
 
     @torch.inference_mode()
     def _forward(self, rows: Sequence[Row]) -> Tensor:
+        logits = self._replays.logits(rows) if self._replays else None
+        return self._compute(self._arrange(rows)) if logits is None else logits
+
+    def _arrange(self, rows: Sequence[Row], width: int | None = None) -> Batch:
         shape = self._shape
-        batch = Batch.of(
+        return Batch.of(
             rows,
             block_size=self.block_size,
             heads=(shape.kv_heads, shape.sharing),
             like=self._embedding,
+            width=width,
         )
+
+    def _compute(self, batch: Batch) -> Tensor:
+        shape = self._shape
         stack = self._choose_stack(batch.num_tokens)
         cos, sin = self._cos[batch.positions], self._sin[batch.positions]
         hidden = self._embedding[batch.tokens]
@@ -262,7 +279,9 @@ class LlamaRunner:
         The query heads that share keys are passed as rows of one head.
         """
         shape = self._shape
-        gathered = cache.view(2 * shape.kv_heads, self.num_blocks, -1).index_select(1, part.blocks)
+        gathered = cache.view(2 * shape.kv_heads, self.num_blocks + 1, -1).index_select(
+            1, part.blocks
+        )
         keys, values = gathered.view(2, shape.kv_heads * part.num_sequences, -1, shape.head_size)
         split = (part.num_sequences, -1, shape.kv_heads, shape.sharing, shape.head_size)
         rows = queries.view(split).permute(2, 0, 3, 1, 4).reshape(len(keys), -1, shape.head_size)

@@ -59,6 +59,7 @@ def _fused(model: Any, options: LoadOptions, *, device: torch.device) -> Prepare
         num_blocks=num_blocks,
         block_size=BLOCK_SIZE,
         context_length=context_length,
+        replay=options.cuda_graphs and device.type == "cuda",
     )
     # A first step outside the engine's thread: bitsandbytes repacks weights when they are first
     # used, and two threads must not do that at once.

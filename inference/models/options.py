@@ -19,6 +19,7 @@ class LoadOptions:
     allow_download: bool
     device: str
     quantization: str
+    cuda_graphs: bool
     threads: int
     cache_bytes: int
     max_context_length: int

@@ -17,6 +17,7 @@ from inference.backends import llama
 from inference.backends.llama import LlamaRunner, read_stack
 from inference.backends.matrices import Bits, Dense, Int4, Int8, Packed
 from inference.backends.transformers import TransformersRunner
+from inference.engine.runner import Row
 
 SIZES = {
     "vocab_size": 260,
@@ -39,7 +40,7 @@ NUM_BLOCKS, BLOCK_SIZE = 50, 8
 PROMPTS = ["a", "twelve chars", "a prompt of thirty characters!", "x" * 150]
 
 
-def fused(model, *, joined=False):
+def fused(model, *, joined=False, replay=False):
     dense = read_stack(model, Dense, Dense, joined=joined)
     return LlamaRunner(
         model,
@@ -47,6 +48,7 @@ def fused(model, *, joined=False):
         num_blocks=NUM_BLOCKS,
         block_size=BLOCK_SIZE,
         context_length=512,
+        replay=replay,
     )
 
 
@@ -80,7 +82,8 @@ def model(request):
 
 
 @pytest.fixture(
-    params=[fused, partial(fused, joined=True), general], ids=["fused", "joined", "general"]
+    params=[fused, partial(fused, joined=True, replay=True), general],
+    ids=["fused", "joined-and-replayed", "general"],
 )
 def runner(request, model):
     if request.param is not general and not llama.is_supported(model.config):
@@ -164,6 +167,26 @@ def test_preemption_changes_nothing(bench, model, runner):
     engine.bench.scheduler._preempt = lambda victim: (preempted.append(victim), preempt(victim))
     engine.run().check(model)
     assert preempted
+
+
+def test_replayed_steps_leave_nothing_behind(model):
+    """Few shapes serve all steps, and each gives what the same rows give by themselves."""
+    if not llama.is_supported(model.config):
+        pytest.skip("the fused loop does not compute this family")
+    plain, replayed = fused(model), fused(model, replay=True)
+    texts = [torch.randint(2, 256, (length,)).tolist() for length in (25, 30, 17, 25, 12)]
+    blocks = [range(4 * i, 4 * i + -(-len(text) // BLOCK_SIZE)) for i, text in enumerate(texts)]
+    prompts = [
+        Row(i, t, 0, len(t) - 1, b) for i, (t, b) in enumerate(zip(texts, blocks, strict=True))
+    ]
+    plain.forward(prompts)
+    replayed.forward(prompts)
+    rows = [Row(r.sequence_id, r.tokens, r.stop, r.stop + 1, r.blocks) for r in prompts]
+    for some in (rows, rows[:3], rows[2:], rows[::-1], rows[:1], rows[1:4], rows):
+        torch.testing.assert_close(
+            torch.from_numpy(replayed.forward(some)), torch.from_numpy(plain.forward(some))
+        )
+    assert {(8, 4), (4, 4), (1, 4)} == set(replayed._replays._recorded)
 
 
 @pytest.mark.parametrize(
