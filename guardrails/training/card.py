@@ -80,12 +80,14 @@ def card(
     inputs: Mapping[str, str],
     counts: Mapping[str, int],
     seed: int,
+    start: str = "",
 ) -> str:
     """The card as Markdown."""
     parts = [_ABOUT, _USE, _MADE]
     for wheel in WHEELS:
         what = f"{wheel.name} {wheel.version} (PyPI; {wheel.use})"
-        parts.append(f"| {what} | {wheel.licence} | none | `{wheel.sha256}` |\n")
+        rows = str(counts.get(wheel.name, "none"))
+        parts.append(f"| {what} | {wheel.licence} | {rows} | `{wheel.sha256}` |\n")
     for source in FILES:
         rows = "held out" if source.held_out else str(counts.get(source.name, 0))
         digest = inputs.get(source.name) or "not present"
@@ -94,6 +96,8 @@ def card(
         f"\nSynthetic rows come from the phrase grammars of this repository, seed {seed}.\n"
     )
     parts.append("Rows that train and nearly repeat a held-out row were dropped.\n")
+    if start:
+        parts.append(f"Training went on from the model `{start}`.\n")
     for title, table in figures.items():
         parts.append(f"\n## {title[0].upper()}{title[1:]}\n")
         parts.append(_table(table))

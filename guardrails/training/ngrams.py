@@ -24,10 +24,12 @@ __all__ = ["fit_ngrams"]
 _WEIGHTS: Final = {"direct": 1.0, "planted": 0.3}
 _BATCH: Final = 1024
 _RATE: Final = 0.03
+# Labels this sure keep the logits of phrases seen often from outweighing all else.
+_SURE: Final = 0.96
 
 
 def fit_ngrams(
-    rows: Sequence[Row], *, seed: int, report: Callable[[str], None], epochs: int = 8
+    rows: Sequence[Row], *, seed: int, report: Callable[[str], None], epochs: int = 3
 ) -> NgramModel:
     """Logistic regression of both injection heads, over the rows in which either is known."""
     rows = [row for row in rows if any(head in row.labels for head in INJECTION)]
@@ -42,9 +44,8 @@ def fit_ngrams(
         for chosen in torch.split(torch.randperm(len(rows), generator=rng), _BATCH):
             logits = _logits([read[at] for at in chosen.tolist()], table) + bias
             wanted = labels[chosen]
-            each = functional.binary_cross_entropy_with_logits(
-                logits, wanted.clamp(min=0), reduction="none"
-            )
+            smoothed = _SURE * wanted.clamp(min=0) + (1 - _SURE) / 2
+            each = functional.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")
             loss = (each * (wanted >= 0)).sum() / len(chosen)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

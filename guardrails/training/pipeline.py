@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 
 from guardrails.classifier.checkpoints import Checkpoints
-from guardrails.classifier.manifest import MANIFEST, Anchors
+from guardrails.classifier.manifest import MANIFEST, Anchors, Manifest
 from guardrails.classifier.session import MODEL, NGRAMS, TOKENIZER
 
 from .batches import MAX_TOKENS, encode
@@ -72,7 +72,8 @@ def run(plan: Plan) -> None:
     (plan.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     counts = json.loads((plan.out / _COUNTS).read_text(encoding="utf-8"))
     inputs = {source.name: _digest(plan.data, source.name) for source in FILES}
-    text = card(figures, inputs=inputs, counts=counts, seed=plan.seed)
+    start = Manifest.read(plan.start).version if plan.start is not None else ""
+    text = card(figures, inputs=inputs, counts=counts, seed=plan.seed, start=start)
     (plan.out / "card.md").write_text(text, encoding="utf-8")
 
 
