@@ -235,7 +235,7 @@ class GatewayApp:
         )
         pressure = Pressure(target_delay_s=settings.queue_target_s, most=settings.max_in_flight)
         limited = Limited(
-            Audited(budgeted, self._backing.decisions),
+            Audited(budgeted, self._backing.decisions, self._metrics.breakers),
             self._backing.limits,
             assumed_new_tokens=settings.assumed_new_tokens,
         )

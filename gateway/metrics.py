@@ -59,6 +59,10 @@ class GatewayMetrics:
         """Show this breaker's state from now on."""
         self._breakers.append(breaker)
 
+    def breakers(self) -> list[tuple[str, str]]:
+        """Each breaker's name and its state now."""
+        return [(breaker.name, breaker.state) for breaker in self._breakers]
+
     def first_text(self, request: Request, model: str) -> None:
         """The first text of a streamed answer is being released."""
         waited_s = request.journal.now_ns() / 1e9
@@ -93,8 +97,7 @@ class GatewayMetrics:
 
     def _look_at_breakers(self, _options: CallbackOptions) -> list[Observation]:
         return [
-            Observation(_STATES[breaker.state], {names.BREAKER: breaker.name})
-            for breaker in self._breakers
+            Observation(_STATES[state], {names.BREAKER: name}) for name, state in self.breakers()
         ]
 
 

@@ -176,7 +176,17 @@ def decision(record: Decision) -> pb.Decision:
             for step in record.steps
         ],
         usage=_usage(record.usage),
+        breakers=[
+            pb.Breaker(part=part, state=_BREAKER_STATES[state]) for part, state in record.breakers
+        ],
     )
+
+
+_BREAKER_STATES = {
+    "closed": pb.BREAKER_STATE_CLOSED,
+    "half-open": pb.BREAKER_STATE_HALF_OPEN,
+    "open": pb.BREAKER_STATE_OPEN,
+}
 
 
 def _duration(nanoseconds: int) -> Duration:

@@ -12,7 +12,7 @@ from servicekit import names
 from servicekit.errors import Fault, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from gateway.answer import Event, Request
     from gateway.audit.record import Decision
@@ -57,10 +57,16 @@ class Decisions:
 class Audited:
     """Leaves a record of everything that the inner answerer decided."""
 
-    def __init__(self, inner: Answerer, decisions: Decisions) -> None:
-        """Record this."""
+    def __init__(
+        self,
+        inner: Answerer,
+        decisions: Decisions,
+        breakers: Callable[[], Sequence[tuple[str, str]]],
+    ) -> None:
+        """Record this, with the state of each part's breaker."""
         self._inner = inner
         self._decisions = decisions
+        self._breakers = breakers
 
     async def run(self, request: Request, deadline: Deadline) -> AsyncGenerator[Event]:
         """As the pipeline's."""
@@ -91,6 +97,6 @@ class Audited:
         *,
         cancelled: bool = False,
     ) -> None:
-        record = decision(request, findings, final, cancelled=cancelled)
+        record = decision(request, findings, final, cancelled=cancelled, breakers=self._breakers())
         with request.journal.begin(names.STEP_RECORD, "kept"):
             await self._decisions.append(record)

@@ -38,10 +38,17 @@ class Decision:
     prompt_sha256: str
     released_sha256: str
     usage: Usage
+    # Each breaker's part and its state when the request ended.
+    breakers: tuple[tuple[str, str], ...] = ()
 
 
 def decision(
-    request: Request, findings: Sequence[Finding], final: Final | None, *, cancelled: bool
+    request: Request,
+    findings: Sequence[Finding],
+    final: Final | None,
+    *,
+    cancelled: bool,
+    breakers: Sequence[tuple[str, str]] = (),
 ) -> Decision:
     """The record of a request that ended; without a Final it failed or was cancelled."""
     journal = request.journal
@@ -63,6 +70,7 @@ def decision(
         prompt_sha256=_prompt_sha256(request),
         released_sha256=attestation.released_sha256 if attestation else "",
         usage=(final.usage if final else journal.usage) or Usage(),
+        breakers=tuple(breakers),
     )
 
 
@@ -84,6 +92,8 @@ def from_json(line: str) -> Decision:
             "degradations": tuple(Degradation(**entry) for entry in fields["degradations"]),
             "steps": tuple(Step(**entry) for entry in fields["steps"]),
             "usage": Usage(**fields["usage"]),
+            # Records of before breakers were kept have none.
+            "breakers": tuple((part, state) for part, state in fields.get("breakers", ())),
         }
     )
 

@@ -12,9 +12,10 @@ import typer
 from vedette.cli import models, review, trace
 from vedette.cli.ask import ask
 from vedette.cli.check import check
+from vedette.cli.decision import decision
 from vedette.cli.demo import demo
 from vedette.cli.health import health
-from vedette.cli.reports import decision, usage
+from vedette.cli.reports import usage
 from vedette.cli.shadow import shadow
 from vedette.cli.ui import ui
 from vedette.cli.up import up

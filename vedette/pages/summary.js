@@ -66,7 +66,7 @@ function drawCause(trace) {
   const cause = trace.cause;
   const line = element("p", "cause " + serviceClass(cause.service));
   const times = cause.count > 1 ? ` in ${cause.count} spans` : "";
-  line.append("Mostly ", element("b", "name", callName(cause.short_name)), `${times}, ${milliseconds(cause.duration_ms)} (${percent(cause.share)}): ${cause.words}.`);
+  line.append("Mostly ", element("b", "name", callName(cause.name)), `${times}, ${milliseconds(cause.duration_ms)} (${percent(cause.share)}): ${cause.words}.`);
   return line;
 }
 

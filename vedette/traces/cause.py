@@ -44,6 +44,12 @@ class Cause:
     # A phrase that goes on after a colon.
     words: str
 
+    @property
+    def short_name(self) -> str:
+        """The name where there is little room: the first of several, and how many follow."""
+        first, *others = self.name.split(", ")
+        return f"{first} +{len(others)}" if others else first
+
 
 def cause(trace: Trace) -> Cause | None:
     """What leads the critical path; None for a trace that took no time."""

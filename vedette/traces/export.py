@@ -70,7 +70,8 @@ def _cause(trace: Trace) -> dict[str, Any] | None:
     return {
         "span_id": found.span.span_id,
         "service": found.span.service,
-        "short_name": found.name,
+        "name": found.name,
+        "short_name": found.short_name,
         "count": found.count,
         "duration_ms": found.time_ns / 1e6,
         "share": found.share,

@@ -60,6 +60,8 @@ async def test_a_decision_can_be_explained(audited) -> None:
         ("guard_output", "allowed"),
         ("settle", "booked"),
     ] == [(step.name, step.outcome) for step in decision.steps]
+    assert {pb.BREAKER_STATE_CLOSED} == {breaker.state for breaker in decision.breakers}
+    assert {"guardrails", "inference"} <= {breaker.part for breaker in decision.breakers}
     (path,) = folder.glob("*.jsonl")
     assert SECRET not in path.read_text()
     assert response.request_id == json.loads(path.read_text())["request_id"]
@@ -76,6 +78,23 @@ async def test_a_block_is_recorded_with_its_findings(audited) -> None:
     assert pb.FINISH_REASON_BLOCKED == decision.finish_reason
     assert ["WORD"] == [finding.category for finding in decision.findings]
     assert [pb.ACTION_BLOCK] == [finding.action for finding in decision.findings]
+
+
+async def test_an_open_breaker_is_recorded(monkeypatch) -> None:
+    """Who asks later why a request failed sees what was left alone from then on."""
+    async with running_stack(monkeypatch, breaker_failures=1, breaker_reset_s=1000) as stack:
+        stack.guard.abort_stream_after = 1
+        request = pb.StreamGenerateRequest(messages=REQUEST.messages)
+        call = stack.stub.StreamGenerate(request, timeout=60)
+        started = (await call.read()).started
+        with pytest.raises(grpc.aio.AioRpcError):
+            while await call.read():
+                pass
+        decision = await _eventually(stack, started.request_id)
+
+    states = {breaker.part: breaker.state for breaker in decision.breakers}
+    assert pb.BREAKER_STATE_OPEN == states["guardrails"]
+    assert pb.BREAKER_STATE_CLOSED == states["inference"]
 
 
 @pytest.mark.parametrize(("ending", "reason"), [("failed", "ERROR"), ("cancelled", "CANCELLED")])

@@ -82,5 +82,5 @@ def _mostly(trace: Trace) -> Text:
     found = cause(trace)
     if found is None or len(trace.spans) == 1:
         return Text()
-    words = f"{found.name.rsplit('/')[-1]} {round(100 * found.share)} %"
+    words = f"{found.short_name.rsplit('/')[-1]} {round(100 * found.share)} %"
     return Text(words, style=colour_of(found.span.service))

@@ -245,6 +245,34 @@ EXECUTION_STATE_TIMED_OUT: ExecutionState.ValueType  # 4
 """It did not answer in time; the policy decided what that means."""
 Global___ExecutionState: _TypeAlias = ExecutionState  # noqa: Y015
 
+class _BreakerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BREAKER_STATE_UNSPECIFIED: _BreakerState.ValueType  # 0
+    """Not a state."""
+    BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
+    """It lets every call through."""
+    BREAKER_STATE_HALF_OPEN: _BreakerState.ValueType  # 2
+    """It lets one call through, to find out."""
+    BREAKER_STATE_OPEN: _BreakerState.ValueType  # 3
+    """It lets none through."""
+
+class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
+    """Whether a circuit breaker lets calls through."""
+
+BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
+"""Not a state."""
+BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
+"""It lets every call through."""
+BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 2
+"""It lets one call through, to find out."""
+BREAKER_STATE_OPEN: BreakerState.ValueType  # 3
+"""It lets none through."""
+Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+
 @_typing.final
 class Message(_message.Message):
     """One turn of a conversation."""
@@ -1356,6 +1384,7 @@ class Decision(_message.Message):
     RELEASED_SHA256_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    BREAKERS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request's name."""
     trace_id: _builtins.str
@@ -1396,6 +1425,12 @@ class Decision(_message.Message):
     def usage(self) -> Global___Usage:
         """What it consumed."""
 
+    @_builtins.property
+    def breakers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Breaker]:
+        """The gateway's circuit breakers at the moment when it ended; none in records of before they
+        were kept.
+        """
+
     def __init__(
         self,
         *,
@@ -1413,14 +1448,41 @@ class Decision(_message.Message):
         released_sha256: _builtins.str = ...,
         steps: _abc.Iterable[Global___DecisionStep] | None = ...,
         usage: Global___Usage | None = ...,
+        breakers: _abc.Iterable[Global___Breaker] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degradations", b"degradations", "executions", b"executions", "findings", b"findings", "finish_reason", b"finish_reason", "model", b"model", "policy_digest", b"policy_digest", "prompt_sha256", b"prompt_sha256", "released_sha256", b"released_sha256", "request_id", b"request_id", "steps", b"steps", "tenant", b"tenant", "time", b"time", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakers", b"breakers", "degradations", b"degradations", "executions", b"executions", "findings", b"findings", "finish_reason", b"finish_reason", "model", b"model", "policy_digest", b"policy_digest", "prompt_sha256", b"prompt_sha256", "released_sha256", b"released_sha256", "request_id", b"request_id", "steps", b"steps", "tenant", b"tenant", "time", b"time", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class Breaker(_message.Message):
+    """One circuit breaker of the gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    part: _builtins.str
+    """The part that it guards against: "guardrails", "inference", "redis", or the name of a fallback."""
+    state: Global___BreakerState.ValueType
+    """What it does."""
+    def __init__(
+        self,
+        *,
+        part: _builtins.str = ...,
+        state: Global___BreakerState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Breaker: _TypeAlias = Breaker  # noqa: Y015
 
 @_typing.final
 class DecisionStep(_message.Message):
