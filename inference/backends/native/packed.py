@@ -72,6 +72,7 @@ def save(packed: Packed, folder: Path) -> None:
     """Write a model into a folder."""
     metadata = {"numbers": json.dumps(asdict(packed.numbers))}
     save_file(dict(packed.arrays), folder / _FILE, metadata=metadata)
+    (folder / _FILE).chmod(0o644)  # safetensors lets nobody else read it
     with (folder / _FILE).open("rb") as file:
         (folder / _CHECKSUM).write_text(hashlib.file_digest(file, "sha256").hexdigest())
 

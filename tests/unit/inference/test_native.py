@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import subprocess
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-from inference.backends.native import library, packed, weights
+from inference.backends.native import library, packed, prepare, weights
 from inference.backends.native.library import load_kernels
 from inference.backends.native.runner import NativeRunner
 from inference.engine.runner import Row
+from inference.models.options import LoadOptions
 from vedette import home
 
 SIZES = {
@@ -136,6 +139,69 @@ def test_a_damaged_file_is_not_read(model, tmp_path, damage):
         file.write_bytes(content)
     with pytest.raises(packed.DamagedError):
         packed.read(tmp_path)
+
+
+@pytest.fixture
+def options(tmp_path):
+    """How to load a model below a folder of its own, with the kernels of this machine."""
+    name = f"kernels-{library._key()}"
+    if (home.models_dir() / name).is_dir():
+        shutil.copytree(home.models_dir() / name, tmp_path / name)
+    return LoadOptions(
+        models_dir=tmp_path,
+        allow_download=False,
+        device="cpu",
+        quantization="auto",
+        cuda_graphs=False,
+        threads=1,
+        cache_bytes=1 << 24,
+        max_context_length=512,
+        max_new_tokens=64,
+        default_new_tokens=64,
+        max_running=8,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Files that stand for a model's own."""
+    made = tmp_path / "model"
+    made.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (made / name).write_text(name)
+    return made
+
+
+def test_a_kept_model_is_found_again(model, runner, kernels, options, folder):
+    """The next start needs nothing but what was kept."""
+    assert prepare.prepare(folder, options) is None
+    prepare.keep(weights.pack(model), folder, options)
+    prepared = prepare.prepare(folder, options)
+    prompt = torch.randint(2, 256, (40,)).tolist()
+    assert torch.equal(logits(runner, prompt), logits(prepared.runner, prompt))
+    assert (model.num_parameters(), 512) == (prepared.parameters, prepared.context_length)
+
+
+@pytest.mark.parametrize("change", ["weights", "quantization", "device", "damage"])
+def test_a_kept_model_is_not_used_for_something_else(model, kernels, options, folder, change):
+    """Other weights, other wishes, or a file that is not what was written."""
+    prepare.keep(weights.pack(model), folder, options)
+    if change == "weights":
+        (folder / "model.safetensors").write_text("others")
+    elif change == "damage":
+        (entry,) = options.models_dir.glob("packed-*/model.safetensors")
+        entry.write_bytes(entry.read_bytes()[:-1])
+    else:
+        wish = {"quantization": "none", "device": "cuda"}[change]
+        options = dataclasses.replace(options, **{change: wish})
+    assert prepare.prepare(folder, options) is None
+    assert (change != "damage") == bool(list(options.models_dir.glob("packed-*/")))
+
+
+def test_a_cache_that_cannot_be_written_keeps_nothing(model, options, folder):
+    """Then every start packs the model, and serves it."""
+    nowhere = dataclasses.replace(options, models_dir=folder / "config.json" / "models")
+    prepare.keep(weights.pack(model), folder, nowhere)
 
 
 def answers(bench, runner, prompts, **limits):
