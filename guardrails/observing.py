@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from opentelemetry import trace
 
 from servicekit import logs, names
+from servicekit.telemetry import write_span
 
 from .checking import summed_up
 from .findings import Action
@@ -16,8 +17,7 @@ from .findings import Action
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from opentelemetry.context import Context
-    from opentelemetry.trace import Tracer
+    from opentelemetry.trace import Span, Tracer
 
     from .admission import Admitted
     from .findings import Execution, Finding
@@ -90,7 +90,6 @@ class Observer:
     def watching(self, admitted: Admitted) -> Iterator[Watch]:
         """Observe one call, also one that is cancelled or fails."""
         watch, span, started_ns = Watch(), trace.get_current_span(), self._now_ns()
-        parent = trace.set_span_in_context(span)
         try:
             yield watch
         finally:
@@ -108,7 +107,7 @@ class Observer:
                 )
             if span.is_recording():
                 for execution in executions:
-                    self._detector_span(execution, findings, started_ns, parent)
+                    self._detector_span(execution, findings, started_ns, span)
             self._metrics.checked(
                 admitted.direction,
                 watch.action,
@@ -125,14 +124,15 @@ class Observer:
         execution: Execution,
         findings: Sequence[Finding],
         started_ns: int,
-        parent: Context,
+        parent: Span,
     ) -> None:
         """A span as long as the detector was busy, from the start of the call."""
         found = [finding for finding in findings if finding.detector == execution.detector]
-        span = self._tracer.start_span(
+        write_span(
+            self._tracer,
             names.SPAN_DETECTOR.format(detector=execution.detector),
-            context=parent,
-            start_time=started_ns,
+            parent=parent,
+            times_ns=(started_ns, started_ns + round(execution.busy_s * 1e9)),
             attributes={
                 names.GUARD_DETECTOR: execution.detector,
                 names.GUARD_STATE: execution.state.name,
@@ -141,7 +141,6 @@ class Observer:
                 names.GUARD_CATEGORIES: sorted({finding.category for finding in found}),
             },
         )
-        span.end(end_time=started_ns + round(execution.busy_s * 1e9))
 
 
 def _facts(watch: Watch, admitted: Admitted) -> dict[str, str | int | list[str]]:

@@ -13,6 +13,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link
 
 from servicekit import names
+from servicekit.telemetry import write_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,13 +128,14 @@ class GenerationSpans:
             self._phase(name, start_s, end_s or times.finished_s or now_s, links)
 
     def _phase(self, name: str, start_s: float, end_s: float, links: Sequence[Link] = ()) -> None:
-        span = self._observer.tracer.start_span(
+        epoch_s = self._epoch_s
+        write_span(
+            self._observer.tracer,
             name,
-            context=trace.set_span_in_context(self._rpc),
-            start_time=round((self._epoch_s + start_s) * 1e9),
+            parent=self._rpc,
+            times_ns=(round((epoch_s + start_s) * 1e9), round((epoch_s + end_s) * 1e9)),
             links=links,
         )
-        span.end(end_time=round((self._epoch_s + end_s) * 1e9))
 
     @property
     def context(self) -> trace.SpanContext:
