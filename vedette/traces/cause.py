@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cause", "cause"]
 
+# What is less than this share of a trace is not worth a name.
+_NAMED_SHARE: Final = 0.01
 _STORE: Final = "asking where limits, budgets and records are kept: Redis, if one is set"
 # The steps that ask the same store, and therefore have a cause in common.
 _STORE_STEPS: Final = ("limits", "budget", "settle", "record", "give_back")
@@ -69,7 +71,12 @@ def cause(trace: Trace) -> Cause | None:
 
 def _with_store(kinds: list[tuple[list[Span], int]]) -> list[tuple[list[Span], int]]:
     """The kinds with those that ask the store as one, the largest first."""
-    asking = [kind for kind in kinds if kind[0][0].name in _STORE_STEPS]
+    least_ns = sum(time_ns for _, time_ns in kinds) * _NAMED_SHARE
+    asking = [
+        (spans, time_ns)
+        for spans, time_ns in kinds
+        if spans[0].name in _STORE_STEPS and time_ns >= least_ns
+    ]
     if len(asking) < 2:
         return kinds
     spans = [span for kind, _ in asking for span in kind]
