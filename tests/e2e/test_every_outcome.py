@@ -99,7 +99,7 @@ def told(tmp_path_factory):
     }
     environment |= {f"VEDETTE_{name.upper()}_DEBUG_REQUESTS": "true" for name in SERVICES}
     environment |= {
-        "VEDETTE_INFERENCE_WEIGHTLESS_DELAY_MS": "10",
+        "VEDETTE_INFERENCE_WEIGHTLESS_DELAY_MS": "20",
         "VEDETTE_GUARDRAILS_POLICIES_DIR": str(folder / "policies"),
         "VEDETTE_GUARDRAILS_MONITOR": "true",
         "VEDETTE_GATEWAY_ACCESS_FILE": str(access),
@@ -152,8 +152,7 @@ async def _everything(told, addresses):
             await note("blocked", client.generate(attack))
             await note("cached", client.generate(prompt, temperature=0.0))
             await note("cancelled", cancelled())
-            long = "word " * 400 + SECRET
-            await note("timed_out", client.generate(long, deadline_s=1.5))
+            await note("timed_out", client.generate("word " * 400 + SECRET, deadline_s=4.0))
         # The first of these was a miss.
         del told.trace_ids["cached"][0]
         with suppress(VedetteError):
@@ -163,6 +162,9 @@ async def _everything(told, addresses):
         await _until(lambda: "vedette_monitor_probes_total{" in _scrape(addresses["gateway"]))
         for name in ("guardrails", "inference"):
             told.pages[name] = _scrape(addresses[name])
+        # What is killed takes the spans along that it has not written yet.
+        last = told.trace_ids["timed_out"][-1]
+        await _until(lambda: any(last in path.read_text() for path in told.folder.glob("guardrails*")))
         told.stack.stop("guardrails", signal.SIGKILL)
         for _ in range(3):
             await note("degraded", client.generate(prompt))
