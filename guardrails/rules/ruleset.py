@@ -120,12 +120,19 @@ class _CompiledRule:
         self, text: str, position: int, places: Places, *, timeout_s: float | None
     ) -> Iterator[regex.Match[str]]:
         """The candidates that begin in these places and at or after the position, in order."""
+        bounds = self._rule.bounds
         for low, high, end in places:
             position = max(position, low)
             while position < high:
                 found = self._search(text, position, end, timeout=timeout_s)
                 if found is None or found.start() >= high:
                     break
+                if found.end() + bounds.right > end:  # It may have taken `end` for the text's.
+                    begin = found.start()
+                    found = self._search(text, begin, begin + bounds.reach, timeout=timeout_s)
+                    if found is None or found.start() > begin:
+                        position = begin + 1
+                        continue
                 yield found
                 position = found.end()
 

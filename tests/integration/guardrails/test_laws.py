@@ -207,6 +207,7 @@ def test_a_stream_gives_what_the_unary_check_gives(policies, text, chunking, nam
 
 @given(text=blocking_texts, cuts=st.lists(st.integers(0, 10_000), max_size=30))
 @example("\u00a8jo.doe@example.com\u200bé", [4])
+@example(f"+49 30 901820){'9' * 130}", [21])
 @cases(400)
 def test_a_stream_of_bytes_gives_what_the_unary_check_gives(policies, text, cuts):
     """The bytes of one character may arrive in several pieces."""
@@ -247,6 +248,9 @@ TRICKY = [
 
 @pytest.mark.parametrize("pattern", TRICKY)
 @given(text=st.text(alphabet="abcdfor kK\n", max_size=24), chunking=chunkings)
+@example("aaKKb", [])
+@example("K" * 15 + "ab", None)
+@example("K" * 15 + "fx", [16])
 @cases(60)
 def test_every_kind_of_pattern_settles_exactly(pattern, text, chunking):
     """Look-around, alternation and lazy repeats give the same matches piece by piece as at once."""
@@ -254,10 +258,12 @@ def test_every_kind_of_pattern_settles_exactly(pattern, text, chunking):
 
     def matches(chunks):
         scan, found = rules.open(), []
-        for chunk in chunks:
-            found += scan.push(chunk, last=False, timeout_s=5)
-            assert all(match.end <= scan.settled for match in found)
-        return found + list(scan.push("", last=True, timeout_s=5))
+        for chunk in [*chunks, None]:
+            settled = scan.settled
+            new = scan.push(chunk or "", last=chunk is None, timeout_s=5)
+            assert all(settled <= match.start < scan.settled for match in new)
+            found += new
+        return found
 
     assert matches(chunks_of(text, chunking)) == matches([text])
 
