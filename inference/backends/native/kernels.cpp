@@ -31,7 +31,7 @@ constexpr int kTaskTiles = 16;  // tiles of rows in one task
 constexpr int kLine = 64;       // bytes that the processor fetches together
 constexpr int kSmallestGroup = 64;  // inputs that share a scale
 constexpr int kBlock = 32;      // tokens in a block of the cache
-constexpr int kSpins = 2000;    // looks at a flag before a thread sleeps: some 50 microseconds
+constexpr int kSpins = 500;     // looks at a flag before a thread sleeps: some 9 microseconds
 
 // ---------------------------------------------------------------------------- threads
 
