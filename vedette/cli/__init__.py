@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from importlib import metadata
+from typing import Annotated, Final
 
 # The library's own notes on standard error would mix with what a command prints.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -27,20 +29,44 @@ app = typer.Typer(
     add_completion=False,
     # A traceback that shows local variables would show prompts.
     pretty_exceptions_enable=False,
-    help="A guarded language model behind one address.",
+    epilog="First `vedette up` in one terminal, then `vedette ask` and `vedette trace show last`.",
 )
-app.command()(up)
-app.command()(demo)
-app.command()(ask)
-app.command()(check)
-app.command()(health)
-app.command()(usage)
-app.command()(decision)
-app.command()(ui)
-app.add_typer(review.app, name="review")
-app.command()(shadow)
-app.add_typer(models.app, name="models")
-app.add_typer(trace.app, name="trace")
+_PANELS: Final = {
+    "Run it": (up, demo, models.app),
+    "Use it": (ask, check),
+    "See what happened": (trace.app, decision, ui),
+    "Operate it": (health, usage, review.app, shadow),
+}
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vedette {metadata.version('vedette')}")
+        raise typer.Exit
+
+
+@app.callback(help="A guarded language model behind one address.")
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda value: _print_version(wanted=value),
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Nothing besides."""
+
+
+for _panel, _verbs in _PANELS.items():
+    for _verb in _verbs:
+        if isinstance(_verb, typer.Typer):
+            app.add_typer(_verb, rich_help_panel=_panel)
+        else:
+            app.command(rich_help_panel=_panel)(_verb)
 
 
 def main() -> None:

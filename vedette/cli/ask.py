@@ -49,15 +49,21 @@ class Answer:
 
 
 def ask(
-    words: Annotated[str, typer.Argument(metavar="TEXT", help="The question; `-` reads it.")],
+    words: Annotated[
+        str, typer.Argument(metavar="TEXT", help="The question; `-` reads standard input.")
+    ],
     *,
     system_text: Annotated[str, typer.Option("--system", help="Instructions to the model.")] = "",
-    policy: Annotated[str, typer.Option(help="The guards' policy.")] = "",
-    model: Annotated[str, typer.Option(help="The model.")] = "",
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens at most.")] = None,
+    policy: Annotated[str, typer.Option(help="The policy; the tenant's own if not given.")] = "",
+    model: Annotated[str, typer.Option(help="The model; the first one if not given.")] = "",
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="The longest answer, in tokens.")
+    ] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 is greedy.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
-    deadline_s: Annotated[float, typer.Option("--deadline", min=0.1, help="Seconds.")] = 120.0,
+    deadline_s: Annotated[
+        float, typer.Option("--deadline", min=0.1, help="Seconds for all of it.")
+    ] = 120.0,
     target: Target = "",
     key_file: KeyFile = None,
     ca_file: CaFile = None,

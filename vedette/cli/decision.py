@@ -49,7 +49,7 @@ _Text: TypeAlias = Annotated[
 
 def decision(
     request_id: Annotated[
-        str, typer.Argument(help="A request's name, the id of its trace, or `last`.")
+        str, typer.Argument(metavar="ID", help="A request's name, the id of its trace, or `last`.")
     ],
     *,
     folder: Folder = None,
@@ -64,7 +64,7 @@ def decision(
     cert_key_file: CertKeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain what was decided about an earlier request, step by step: detectors, findings, caches.
+    """Explain what was decided about an earlier request, step by step.
 
     With --text and --policy, also what another policy would have made of the same prompt.
     """

@@ -12,7 +12,7 @@ from vedette.cli.terminal import fail
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="The models on this machine.")
+app = typer.Typer(name="models", no_args_is_help=True, help="The models on this machine.")
 
 
 @app.callback()

@@ -30,7 +30,7 @@ __all__ = ["app"]
 
 _Answer = TypeVar("_Answer")
 
-app = typer.Typer(no_args_is_help=True, help="The cases that wait for a person.")
+app = typer.Typer(name="review", no_args_is_help=True, help="The cases that wait for a person.")
 
 _Target: TypeAlias = Annotated[
     str, typer.Option(help="The guardrails service.", show_default=False)

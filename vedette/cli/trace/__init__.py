@@ -12,6 +12,8 @@ from vedette.cli.trace.tail import tail
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="What the services recorded on this machine.")
+app = typer.Typer(
+    name="trace", no_args_is_help=True, help="What the services recorded on this machine."
+)
 for _verb in (ls, show, tail, diff, stats):
     app.command()(_verb)

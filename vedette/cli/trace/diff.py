@@ -26,8 +26,10 @@ _NOISE_SHARE = 0.1
 
 
 def diff(
-    before: Annotated[str, typer.Argument(help="A trace id, or its beginning.")],
-    after: Annotated[str, typer.Argument(help="A trace id, its beginning, or `last`.")],
+    before: Annotated[str, typer.Argument(metavar="A", help="A trace id, or its beginning.")],
+    after: Annotated[
+        str, typer.Argument(metavar="B", help="A trace id, its beginning, or `last`.")
+    ],
     *,
     folder: Folder = None,
     server: Server = "",

@@ -22,6 +22,7 @@ from vedette.cli.trace.sources import (
     recent,
 )
 from vedette.traces.export import summary
+from vedette.traces.filters import Filter
 
 __all__ = ["ls"]
 
@@ -45,5 +46,7 @@ def ls(
         out.print_json(json.dumps([summary(trace) for trace in traces]))
     elif traces:
         out.print(listing(traces, width=out.width))
+    elif conditions == Filter():
+        err.print("There are no traces yet. Start the services with `vedette up` and ask.")
     else:
-        err.print("There are no such traces. Start the services with `vedette up` and ask.")
+        err.print("No trace meets these conditions.")

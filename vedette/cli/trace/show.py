@@ -22,7 +22,9 @@ _Html: TypeAlias = Annotated[
 
 
 def show(
-    trace_id: Annotated[str, typer.Argument(help="A trace id, the beginning of one, or `last`.")],
+    trace_id: Annotated[
+        str, typer.Argument(metavar="ID", help="A trace id, the beginning of one, or `last`.")
+    ],
     *,
     html: _Html = None,
     folder: Folder = None,

@@ -68,7 +68,8 @@ def find(trace_id: str, folder: Path | None, server: str = "") -> Trace:
     try:
         return source.last() if trace_id == "last" else source.get(trace_id)
     except TraceNotFoundError as error:
-        fail(f"{str(error).capitalize()}, in {where}.", "See `vedette trace ls`.")
+        remedy = "Start the services with `vedette up` and ask." if trace_id == "last" else ""
+        fail(f"{str(error).capitalize()}, in {where}.", remedy or "See `vedette trace ls`.")
     except AmbiguousIdError as error:
         fail(f"{error}.", "Say more of it: " + ", ".join(error.matches[:5]))
     except RemoteError as error:
