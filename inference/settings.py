@@ -80,7 +80,7 @@ class InferenceSettings(ServiceSettings):
         "the answers take alone; less holds up less. Several prompts get up to four times that.",
     )
     messages_per_s: float = Field(
-        200.0,
+        150.0,
         gt=0,
         description="Pieces of answers sent each second to all streams together; beyond it, "
         "tokens of one stream travel together.",
