@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-
 from inference.models import smollm2
 from inference.models.errors import ModelUnavailableError
 
@@ -74,6 +72,9 @@ def _local(folder: Path) -> Location:
 
 
 def _from_hub(reference: str, *, allow_download: bool) -> Location:
+    # Half a second that models from elsewhere need not take.
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
     try:
         folder = Path(
             snapshot_download(
