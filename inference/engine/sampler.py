@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "choose"]
 
+_STRETCH = 64  # numbers whose maximum stands for them
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -90,7 +92,7 @@ def _least_weight(weights: Array, sampling: Sampling) -> float:
     xp = array_namespace(weights)
     weights = xp.where(weights < least, 0, weights)
     if sampling.top_k:
-        head = xp.sort(weights, descending=True)[: sampling.top_k]
+        head = _largest(weights, sampling.top_k)
         total = xp.sum(head, dtype=xp.float64)
     else:
         total = xp.sum(weights, dtype=xp.float64)
@@ -101,6 +103,20 @@ def _least_weight(weights: Array, sampling: Sampling) -> float:
     before = xp.cumulative_sum(head, dtype=xp.float64) - head
     kept = int(xp.sum(before < sampling.top_p * total))
     return max(least, float(head[max(0, kept - 1)]))
+
+
+def _largest(values: Array, count: int) -> Array:
+    """The largest values, in descending order, as many as are asked for or there are.
+
+    As many stretches of the values have maxima of at least some height, so at least as many values
+    have it too, and only those have to be sorted.
+    """
+    xp = array_namespace(values)
+    whole = values[: len(values) // _STRETCH * _STRETCH]
+    maxima = xp.max(xp.reshape(whole, (-1, _STRETCH)), axis=-1) if len(whole) else whole
+    if count <= len(maxima):
+        values = values[values >= xp.sort(maxima, descending=True)[count - 1]]
+    return xp.sort(values, descending=True)[:count]
 
 
 def _log_softmax(logits: Array) -> Array:
@@ -120,9 +136,7 @@ def _report(raw: Array, token: int, sequence: Sequence) -> TokenLogprob:
     wanted = sequence.request.sampling.logprobs or 0
     alternatives: list[tuple[int, float]] = []
     if wanted:
-        # Sorting numbers is many times faster than sorting their indexes.
-        least = xp.sort(raw, descending=True)[min(wanted, len(raw)) - 1]
-        (likely,) = xp.nonzero(raw >= least)
+        (likely,) = xp.nonzero(raw >= _largest(raw, wanted)[-1])
         order = likely[xp.argsort(raw[likely], descending=True, stable=True)][:wanted]
         alternatives = list(zip(order.tolist(), raw[order].tolist(), strict=True))
     return TokenLogprob(token_id=token, logprob=float(raw[token]), alternatives=tuple(alternatives))

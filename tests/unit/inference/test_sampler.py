@@ -96,6 +96,15 @@ def test_top_p_leaves_what_sorting_everything_leaves(top_p):
     assert nucleus == set(np.flatnonzero(weights >= least).tolist())
 
 
+@pytest.mark.parametrize("size", [3, 64, 1000, 5000])
+@pytest.mark.parametrize("count", [1, 2, 50, 100_000])
+@pytest.mark.parametrize("distinct", [2, 1_000_000])
+def test_the_largest_values_are_those_of_a_whole_sort(size, count, distinct):
+    """Whatever is left out of sorting would not have been among them."""
+    values = np.random.default_rng(7).integers(distinct, size=size).astype(np.float32)
+    assert np.sort(values)[::-1][:count].tolist() == sampler._largest(values, count).tolist()
+
+
 @pytest.mark.parametrize(
     ("sampling", "history", "expected"),
     [
