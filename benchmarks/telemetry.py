@@ -2,10 +2,12 @@
 
     scripts/bench telemetry [--seconds 4] [--rounds 4] [--callers 1,8] [--weightless]
 
-Two whole stacks run side by side: one writes spans to files and has its metrics scraped every
-second, the other does neither. They take turns, in alternating order, so that both see the same
-moments of the machine. `--weightless` exchanges the model for one without weights, where every
-microsecond of telemetry counts; callers of a real model never see that.
+Two whole stacks run side by side: one writes spans to files and has its metrics scraped as often
+as deploy/prometheus does, the other does neither. They take turns, in alternating order, so that
+both see the same moments of the machine. Besides what callers see, the processor time of all three
+services is compared; it says more where a machine is shared. `--weightless` exchanges the model
+for one without weights, where every microsecond of telemetry counts; callers of a real model never
+see that.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ import tempfile
 import time
 import urllib.request
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import psutil
 
 from benchmarks.figures import quantile
 from vedette.gateway.v1 import gateway_pb2 as pb
@@ -34,6 +37,7 @@ _REQUEST = pb.StreamGenerateRequest(
     messages=[pb.Message(role=pb.ROLE_USER, text="Tell me about the sea, please. " * 4)],
     sampling=pb.Sampling(max_new_tokens=32, temperature=0.0),
 ).SerializeToString()
+_SCRAPE_EVERY_S = 15.0
 _STREAM = "/vedette.gateway.v1.GatewayService/StreamGenerate"
 
 
@@ -47,9 +51,31 @@ class _Silent:
     def stopping(self, name: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where its gateway is, and its processes."""
+
+    target: str
+    processes: tuple[psutil.Process, ...]
+
+    def busy_s(self) -> float:
+        """The processor time that they took so far."""
+        times = [process.cpu_times() for process in self.processes]
+        return sum(each.user + each.system for each in times)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The latencies of whole streams in seconds, and the processor time of each."""
+
+    latencies_s: list[float]
+    busy_s: float
+
+
 @asynccontextmanager
-async def stack(*, traced: bool, environment: Mapping[str, str]) -> AsyncIterator[tuple[str, Any]]:
-    """The gateway's address, and what scrapes all three services meanwhile."""
+async def stack(*, traced: bool, environment: Mapping[str, str]) -> AsyncIterator[Stack]:
+    """Three services; with telemetry, something scrapes them meanwhile."""
+    before = set(psutil.Process().children(recursive=True))
     ports, scraped = free_ports(), free_ports()
     with tempfile.TemporaryDirectory() as folder:
         processes = [
@@ -58,7 +84,8 @@ async def stack(*, traced: bool, environment: Mapping[str, str]) -> AsyncIterato
         ]
         async with Supervisor(processes, audience=_Silent()):
             scraping = asyncio.create_task(_scrape(scraped)) if traced else None
-            yield f"127.0.0.1:{ports['gateway']}", scraping
+            processes_of_it = set(psutil.Process().children(recursive=True)) - before
+            yield Stack(f"127.0.0.1:{ports['gateway']}", tuple(processes_of_it))
             if scraping:
                 scraping.cancel()
 
@@ -76,7 +103,7 @@ def _told(
 
 async def _scrape(ports: Mapping[str, int]) -> None:
     while True:
-        await asyncio.sleep(1)
+        await asyncio.sleep(_SCRAPE_EVERY_S)
         for service in SERVICES:
             url = f"http://127.0.0.1:{ports[service.name]}/metrics"
             await asyncio.to_thread(_read, url)
@@ -87,8 +114,9 @@ def _read(url: str) -> None:
         response.read()
 
 
-async def _load(target: str, callers: int, seconds: float) -> list[float]:
-    """The latencies of whole streams, in seconds."""
+async def _load(stack: Stack, callers: int, seconds: float) -> Turn:
+    """So many callers for so long, each asking again as soon as it was answered."""
+    target, before_s = stack.target, stack.busy_s()
     async with grpc.aio.insecure_channel(target) as channel:
         call: Any = channel.unary_stream(_STREAM)
 
@@ -102,25 +130,26 @@ async def _load(target: str, callers: int, seconds: float) -> list[float]:
 
         until_s = time.perf_counter() + seconds
         lists = await asyncio.gather(*(caller(until_s) for _ in range(callers)))
-    return [latency for latencies in lists for latency in latencies]
+    latencies = [latency for latencies in lists for latency in latencies]
+    return Turn(latencies, (stack.busy_s() - before_s) / len(latencies))
 
 
 async def measure(options: argparse.Namespace) -> None:
     """Print latency and throughput with and without, and their ratios round by round."""
     environment = {"VEDETTE_INFERENCE_BACKEND": "weightless"} if options.weightless else {}
     async with AsyncExitStack() as held:
-        targets = {
-            name: (
-                await held.enter_async_context(stack(traced=name == "on", environment=environment))
-            )[0]
+        stacks = {
+            name: await held.enter_async_context(
+                stack(traced=name == "on", environment=environment)
+            )
             for name in ("off", "on")
         }
-        for target in targets.values():
-            await _load(target, 4, 1.0)
+        for each in stacks.values():
+            await _load(each, 4, 1.0)
         for callers in options.callers:
             rounds = [
                 {
-                    name: await _load(targets[name], callers, options.seconds)
+                    name: await _load(stacks[name], callers, options.seconds)
                     for name in (("off", "on") if number % 2 else ("on", "off"))
                 }
                 for number in range(options.rounds)
@@ -128,18 +157,24 @@ async def measure(options: argparse.Namespace) -> None:
             _report(callers, rounds, options)
 
 
-def _report(
-    callers: int, rounds: list[dict[str, list[float]]], options: argparse.Namespace
-) -> None:
+def _report(callers: int, rounds: list[dict[str, Turn]], options: argparse.Namespace) -> None:
     for name in ("off", "on"):
-        latencies = [latency for each in rounds for latency in each[name]]
+        latencies = [latency for each in rounds for latency in each[name].latencies_s]
         per_s = len(latencies) / options.seconds / len(rounds)
         p50, p99 = (quantile(latencies, share) * 1e3 for share in (0.5, 0.99))
+        busy_ms = statistics.median(each[name].busy_s for each in rounds) * 1e3
         figures = f"{per_s:7.1f} answers/s  p50 {p50:7.2f} ms  p99 {p99:7.2f} ms"
-        print(f"{callers:3} callers  {name:3}  {figures}")
-    p50s = [quantile(each["on"], 0.5) / quantile(each["off"], 0.5) for each in rounds]
-    rates = [len(each["on"]) / len(each["off"]) for each in rounds]
-    print(f"    p50 on/off {_spread(p50s)}   answers on/off {_spread(rates)}", flush=True)
+        print(f"{callers:3} callers  {name:3}  {figures}  {busy_ms:7.2f} ms of processor an answer")
+    p50s = [
+        quantile(each["on"].latencies_s, 0.5) / quantile(each["off"].latencies_s, 0.5)
+        for each in rounds
+    ]
+    rates = [len(each["on"].latencies_s) / len(each["off"].latencies_s) for each in rounds]
+    busy = [each["on"].busy_s / each["off"].busy_s for each in rounds]
+    print(
+        f"    on/off: p50 {_spread(p50s)}   answers {_spread(rates)}   processor {_spread(busy)}",
+        flush=True,
+    )
 
 
 def _spread(ratios: list[float]) -> str:

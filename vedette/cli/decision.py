@@ -15,17 +15,15 @@ from vedette.cli.connection import CaFile, CertFile, CertKeyFile, KeyFile, Targe
 from vedette.cli.replay import is_text_of, judged
 from vedette.cli.reports import DEADLINE_S, AsJson, as_json_text, ask
 from vedette.cli.terminal import err, fail, out
-from vedette.cli.trace.sources import Folder, find
+from vedette.cli.trace.sources import Folder, find, recent
 from vedette.cli.waterfall import milliseconds
 from vedette.gateway.v1 import gateway_pb2 as pb
-from vedette.traces import names
+from vedette.traces.filters import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from google.protobuf.duration_pb2 import Duration
-
-    from vedette.traces import Trace
 
 __all__ = ["decision"]
 
@@ -71,7 +69,7 @@ def decision(
     if (text is None) != (not policy):
         fail("--text and --policy go together.", "Give both, or neither.", code=2)
     if not request_id.startswith(_REQUEST_PREFIX):
-        request_id = _request_of(find(request_id, folder))
+        request_id = _request_of(request_id, folder)
     client = gateway(target, key_file, ca_file, cert_file, cert_key_file, deadline_s=DEADLINE_S)
     decided = ask(client, client.decision(request_id))
     replayed = None if text is None else judged(_read(text), policy)
@@ -200,9 +198,15 @@ def _print_replay(replayed: dict[str, Any], policy: str, *, same: bool) -> None:
         out.print(Text(f"detector {execution['detector']}: {execution['state']}, {score}"))
 
 
-def _request_of(trace: Trace) -> str:
-    """The request that a trace shows; ends the command if it does not say."""
-    request_id = str(trace.root.attributes.get(names.REQUEST_ID, ""))
-    if not request_id:
+def _request_of(trace_id: str, folder: Path | None) -> str:
+    """The request that a trace shows, `last` the latest that shows one; may end the command."""
+    if trace_id == "last":
+        shown = (trace.request_id for trace in recent(folder, "", Filter()))
+        request_id = next(filter(None, shown), "")
+        if not request_id:
+            fail("No trace shows a request.", "Start the services with `vedette up` and ask.")
+        return request_id
+    trace = find(trace_id, folder)
+    if not trace.request_id:
         fail(f"The trace {trace.trace_id} names no request.", "It may have been refused at once.")
-    return request_id
+    return trace.request_id

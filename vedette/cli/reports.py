@@ -26,6 +26,8 @@ __all__ = ["DEADLINE_S", "AsJson", "as_json_text", "ask", "usage"]
 
 _Answer = TypeVar("_Answer")
 DEADLINE_S: Final = 30.0
+# ISO 4217's code for no currency at all, which a gateway without prices says.
+_NO_CURRENCY: Final = "XXX"
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -89,6 +91,7 @@ def _rows(answer: pb.GetUsageResponse) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for row in answer.rows:
         counts = (row.requests, row.blocked_requests, row.input_tokens, row.output_tokens)
-        cost = f"{row.cost_micros / 1e6:.6f} {row.currency}" if row.currency else ""
+        has_price = row.currency not in ("", _NO_CURRENCY)
+        cost = f"{row.cost_micros / 1e6:.6f} {row.currency}" if has_price else ""
         table.add_row(row.date, row.tenant, row.model, *map(str, counts), cost)
     return table

@@ -63,13 +63,13 @@ class RemoteTraces:
         return group(span for trace_id in ids if trace_id for span in self._spans(trace_id))
 
     def last(self) -> Trace:
-        """The trace that began last.
+        """The trace that began last, but for questions about earlier requests.
 
         Raises:
             TraceNotFoundError: there is none.
             RemoteError: it could not be asked.
         """
-        traces = self.recent()
+        traces = [trace for trace in self.recent() if not trace.looks_back]
         if not traces:
             raise TraceNotFoundError("there are no traces yet")
         return traces[0]

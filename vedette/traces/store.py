@@ -60,12 +60,12 @@ class TraceFiles:
         return [trace for trace in group(spans) if trace.start_ns >= covered_from_ns]
 
     def last(self) -> Trace:
-        """The trace that began last.
+        """The trace that began last, but for questions about earlier requests.
 
         Raises:
             TraceNotFoundError: there is none.
         """
-        traces = self.recent()
+        traces = [trace for trace in self.recent() if not trace.looks_back]
         if not traces:
             raise TraceNotFoundError("there are no traces yet")
         return traces[0]

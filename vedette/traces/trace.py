@@ -26,6 +26,8 @@ _SPARING: Final = ("hit", "shared")
 # The calls that go through guard and model; the others are answered by the gateway itself.
 _ANSWERING: Final = ("/Generate", "/StreamGenerate")
 
+_LOOKING_BACK: Final = ("GatewayService/GetUsage", "GatewayService/GetDecision")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -119,6 +121,16 @@ class Trace:
     def is_whole(self) -> bool:
         """Whether each service that it must have reached shows, and no span lost its parent."""
         return not self.missing_hops and not self.orphans
+
+    @property
+    def request_id(self) -> str:
+        """The name of the request that it shows; empty if it shows none."""
+        return str(self.root.attributes.get(names.REQUEST_ID, ""))
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it shows a question about earlier requests, which nobody means by the last."""
+        return self.root.name.endswith(_LOOKING_BACK)
 
     @property
     def has_error(self) -> bool:

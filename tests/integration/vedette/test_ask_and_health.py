@@ -216,7 +216,8 @@ class Books(stubs.GatewayServiceServicer):
                     output_tokens=40,
                     cost_micros=1500,
                     currency="EUR",
-                )
+                ),
+                pb.UsageRow(date="2026-11-21", model="none", tenant="acme", currency="XXX"),
             ],
             budgets=[pb.Budget(period="day", unit="tokens", limit=100, used=70, reserved=5)],
         )
@@ -268,11 +269,12 @@ def books(server):
 def test_usage_is_a_line_a_day_and_model_and_the_budgets(books):
     """What was consumed, what it cost, and what is left."""
     result = books("usage", "--from", "2026-11-01")
-    _, row, budget = result.stdout.splitlines()
+    _, row, unpriced, budget = result.stdout.splitlines()
     assert (result.exit_code, row.split()) == (
         0,
         ["2026-11-21", "acme", "m", "7", "2", "30", "40", "0.001500", "EUR"],
     )
+    assert ["2026-11-21", "acme", "none", "0", "0", "0", "0"] == unpriced.split()
     assert budget.startswith("tokens a day: 70 of 100 used, 5 reserved, until ")
     assert json.loads(books("usage", "--json").stdout)["rows"][0]["requests"] == "7"
 
@@ -300,8 +302,9 @@ def test_a_decision_is_explained_step_by_step(books):
 
 
 def test_a_decision_is_found_by_its_trace(books, span, write_traces, tmp_path):
-    """Who has the trace need not look for the request's name."""
-    write_traces([span("a", at=(0, 1), attributes={"vedette.request_id": "req-1"})])
+    """Who has the trace need not look for the request's name; the last is the last request's."""
+    asked = span("a", at=(0, 1), attributes={"vedette.request_id": "req-1"})
+    write_traces([asked, span("b", at=(5, 6), trace_id="b" * 32)])
     assert "request req-1 of acme" in books("decision", "last", "--dir", str(tmp_path)).stdout
 
 

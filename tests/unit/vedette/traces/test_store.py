@@ -32,6 +32,13 @@ def test_an_ambiguous_beginning_names_the_candidates(whole_request, write_traces
     assert sorted(raised.value.matches) == [A, B]
 
 
+def test_the_last_is_no_question_about_earlier_ones(span, whole_request, write_traces):
+    """Who asked what was consumed still finds the request before."""
+    name = "vedette.gateway.v1.GatewayService/GetUsage"
+    usage = span("u", at=(500, 501), trace_id=B, name=name)
+    assert A == TraceFiles(write_traces([*whole_request(A), usage])).last().trace_id
+
+
 @pytest.mark.parametrize("ask", [lambda files: files.get("ff"), lambda files: files.last()])
 def test_nothing_there_is_an_error_of_its_own(tmp_path, ask):
     """A folder without traces, or no folder at all, is not a crash."""
