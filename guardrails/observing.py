@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from opentelemetry import trace
 
 from servicekit import logs, names
-from servicekit.telemetry import write_span
+from servicekit.recording import write_span
 
 from .checking import summed_up
 from .findings import Action

@@ -13,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link
 
 from servicekit import names
-from servicekit.telemetry import write_span
+from servicekit.recording import write_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

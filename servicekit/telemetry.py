@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace import Tracer as SdkTracer
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
-    Status,
-    StatusCode,
     TraceFlags,
     Tracer,
 )
 
-from servicekit import names
 from servicekit.metrics import Metrics
+from servicekit.recording import Recorder
 from servicekit.spanfiles import SpanFileExporter
 from servicekit.tracefiles import TraceFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from opentelemetry.context import Context
     from opentelemetry.metrics import Meter
     from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import Link, Span
-    from opentelemetry.util.types import AttributeValue
+    from opentelemetry.trace import Span
 
     from servicekit.settings import ServiceSettings
 
-__all__ = ["QuietTracer", "RelayTracer", "Telemetry", "write_span"]
+__all__ = ["RelayTracer", "Telemetry"]
 
 # Short, so that `vedette trace` finds a request a moment after it ended.
 _EXPORT_EVERY_MS = 200
@@ -61,9 +56,7 @@ class Telemetry:
             self._provider.add_span_processor(
                 BatchSpanProcessor(exporter, schedule_delay_millis=_EXPORT_EVERY_MS)
             )
-        self.tracer: Tracer = (
-            QuietTracer(self._provider.get_tracer("vedette")) if exporters else RelayTracer()
-        )
+        self.tracer: Tracer = Recorder(self._provider) if exporters else RelayTracer()
         self._metrics = Metrics(resource=resource, settings=settings)
         self.meter: Meter = self._metrics.meter
 
@@ -71,91 +64,6 @@ class Telemetry:
         """Export what is left; blocks until it is written or given up."""
         self._provider.shutdown()
         self._metrics.close()
-
-
-class QuietTracer(Tracer):
-    """A tracer whose spans never record an exception: its text may quote a prompt.
-
-    A span left by an exception is marked as an error with the exception's type.
-    """
-
-    def __init__(self, tracer: Tracer) -> None:
-        """Make spans with this tracer."""
-        self._tracer = tracer
-
-    def start_span(self, name: str, *args: Any, **kwargs: Any) -> Span:
-        """As the API's, with `record_exception` and `set_status_on_exception` off."""
-        kwargs.update(record_exception=False, set_status_on_exception=False)
-        return self._tracer.start_span(name, *args, **kwargs)
-
-    @contextmanager
-    def start_as_current_span(  # type: ignore[override]
-        self, name: str, *args: Any, **kwargs: Any
-    ) -> Iterator[Span]:
-        """As the API's, for use around awaits and never around a yield."""
-        kwargs.update(record_exception=False, set_status_on_exception=False)
-        with self._tracer.start_as_current_span(name, *args, **kwargs) as span:
-            try:
-                yield span
-            except Exception as error:
-                span.set_attribute(names.ERROR_TYPE, type(error).__name__)
-                span.set_status(Status(StatusCode.ERROR))
-                raise
-
-    def write(
-        self,
-        name: str,
-        parent: SpanContext,
-        times_ns: tuple[int, int],
-        attributes: Mapping[str, AttributeValue],
-        links: Sequence[Link],
-    ) -> None:
-        """Hand a span that is over to the exporters; see `write_span`."""
-        tracer = self._tracer
-        if not isinstance(tracer, SdkTracer):
-            return
-        start_ns, end_ns = times_ns
-        span_id = tracer.id_generator.generate_span_id()
-        span = ReadableSpan(
-            name=name,
-            context=SpanContext(
-                parent.trace_id, span_id, is_remote=False, trace_flags=parent.trace_flags
-            ),
-            parent=parent,
-            resource=tracer.resource,
-            attributes=attributes,
-            links=links,
-            instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001  # has no other name
-            start_time=start_ns,
-            end_time=end_ns,
-        )
-        tracer.span_processor.on_end(span)
-
-
-def write_span(  # noqa: PLR0913  # a span has these parts
-    tracer: Tracer,
-    name: str,
-    *,
-    parent: Span,
-    times_ns: tuple[int, int],
-    attributes: Mapping[str, AttributeValue] = MappingProxyType({}),
-    links: Sequence[Link] = (),
-) -> None:
-    """Record something that is over: from when to when, in nanoseconds since the epoch.
-
-    Below `parent`, and only if that is recorded. It costs an eighth of a span that is started and
-    ended, because nothing can happen to it in between; most of a trace are such spans.
-    """
-    if not parent.is_recording():
-        return
-    if isinstance(tracer, QuietTracer):
-        tracer.write(name, parent.get_span_context(), times_ns, attributes, links)
-        return
-    start_ns, end_ns = times_ns
-    context = trace.set_span_in_context(parent)
-    tracer.start_span(name, context, attributes=attributes, links=links, start_time=start_ns).end(
-        end_ns
-    )
 
 
 class RelayTracer(Tracer):

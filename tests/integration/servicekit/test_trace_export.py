@@ -29,9 +29,10 @@ from opentelemetry.trace import (
 )
 from pydantic_settings import SettingsConfigDict
 
+from servicekit.recording import write_span
 from servicekit.settings import ServiceSettings
 from servicekit.spanfiles import SpanFileExporter
-from servicekit.telemetry import Telemetry, write_span
+from servicekit.telemetry import Telemetry
 from vedette.traces.store import TraceFiles
 
 
@@ -108,7 +109,7 @@ def test_a_span_that_is_over_is_written_like_any_other(tmp_path):
     telemetry = Telemetry(service="inference", version="1", settings=Settings(trace_dir=tmp_path))
     with telemetry.tracer.start_as_current_span("call") as call:
         links = [Link(call.get_span_context())]
-        times = (call.start_time + 1, call.start_time + 2)
+        times = (1_795_246_556_000_000_001, 1_795_246_556_000_000_002)
         facts = {"names": ["a"], "score": 0.5}
         for parent in (call, NonRecordingSpan(call.get_span_context())):
             write_span(
