@@ -115,7 +115,9 @@ def _stretches(view: View, text: str, begin: int, last: bool) -> tuple[_Stretche
 
     Several detectors of a window read the same text in the same view, one right after another.
     """
-    stretches, found = view.stretches, []
+    stretches, found = view.stretches, _Stretches()
+    if stretches.marks is not None and not any(mark in text for mark in stretches.marks):
+        return found, len(text)
     live = len(text) if last else stretches.live.start(text, begin)
     position = begin
     for low, high, end in merged(stretches.prefilter.places(text, begin).values()):

@@ -26,12 +26,16 @@ _SELF_EVIDENT: Final = r"\x00-\x7f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretches:
-    """What reads as something else as a whole, and the reading by name of the group."""
+    """What reads as something else as a whole, and the reading by name of the group.
+
+    Each begins with one of the `marks`, if there are any.
+    """
 
     pattern: regex.Pattern[str]
     live: LiveQuestion
     prefilter: Prefilter
     readings: Mapping[str, Callable[[str], str | None]]
+    marks: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,7 +58,7 @@ class _Kind:
     hint: str | None = None
 
 
-def _stretches(kinds: Mapping[str, _Kind]) -> Stretches:
+def _stretches(kinds: Mapping[str, _Kind], *, marks: str | None = None) -> Stretches:
     patterns = [kind.pattern for kind in kinds.values()]
     named = "|".join(f"(?P<{name}>{kind.pattern})" for name, kind in kinds.items())
     return Stretches(
@@ -62,6 +66,7 @@ def _stretches(kinds: Mapping[str, _Kind]) -> Stretches:
         live=LiveQuestion(patterns),
         prefilter=Prefilter([Sought(pattern=k.pattern, hint=k.hint) for k in kinds.values()]),
         readings={name: kind.read for name, kind in kinds.items()},
+        marks=marks,
     )
 
 
@@ -126,7 +131,7 @@ _ODD: Final = regex.compile(f"[^{_SELF_EVIDENT}]")
 
 PLAIN: Final = View(
     name="plain",
-    stretches=_stretches(_VALUES),
+    stretches=_stretches(_VALUES, marks="&%"),
     odd=_ODD,
     read=characters.plain,
     lowers=False,

@@ -47,6 +47,8 @@ class LiveQuestion:
         self._far = tuple(question for question in self._near if question.reach > _NEAR_CHARS)
         self._far_chars = max((question.reach for question in self._far), default=0)
         self._heads = Whether(head(each.pattern, _NEAR_CHARS)[0] for each in self._far)
+        # Which pattern reached back farthest of late; asked first, it often answers for all.
+        self._usual = 0
 
     def start(self, text: str, begin: int, *, timeout_s: float | None = None) -> int:
         """The first place from `begin` on that is not final yet; the text's length if all is.
@@ -56,14 +58,21 @@ class LiveQuestion:
         """
         live = end = len(text)
         near = max(begin, end - _NEAR_CHARS)
-        for index in self._unfinished.possible(text[max(0, near - self._left) :]):
+        unfinished = self._unfinished.possible(text[max(0, near - self._left) :])
+        if self._usual in unfinished:
+            unfinished.remove(self._usual)
+            unfinished.insert(0, self._usual)
+        for index in unfinished:
             question = self._near[index]
-            first = question.first(text, max(near, end - question.reach))
-            live = min(live, question.start(text, first, timeout_s))
+            first = question.first(text, max(near, end - question.reach), live)
+            if first < live and (start := question.start(text, first, timeout_s)) < live:
+                live, self._usual = start, index
+                if live == begin:
+                    return live
         if begin < near:
             for index in self._heads.possible(text[max(begin, end - self._far_chars) :]):
                 question = self._far[index]
-                first = question.first(text, max(begin, end - question.reach))
+                first = question.first(text, max(begin, end - question.reach), live)
                 if first < near:
                     live = min(live, question.start(text, first, timeout_s))
         return live
@@ -82,12 +91,14 @@ class _Question:
         self._last_outside = regex.compile(f"(?r){stranger}").search if stranger else None
         self._search = regex.compile(f"(?:{pattern}){_ONE_MORE}").search
 
-    def first(self, text: str, begin: int) -> int:
+    def first(self, text: str, begin: int, live: int) -> int:
         """From where on a match that reaches the end of the text may begin.
 
-        After the last character that no match contains, unless a look-ahead may see it.
+        After the last character that no match contains, unless a look-ahead may see it. That is
+        worth a look where much is left to search, or where what comes from `live` on is no news.
         """
-        if self._last_outside is None or len(text) - begin < _SHORT_CHARS:
+        is_short = live == len(text) and live - begin < _SHORT_CHARS
+        if self._last_outside is None or is_short:
             return begin
         found = self._last_outside(text, begin, max(begin, len(text) - self._right))
         return begin if found is None else found.end()

@@ -80,12 +80,24 @@ class RuleScan:
         """
         self._text += piece
         text, start = self._text, self.settled - self._base
-        # The thread's time, as in a search's own limit: who waits for the processor is not slow.
-        deadline_s = time.thread_time() + timeout_s
         search_s = timeout_s if self._rules.timed else None
         live = len(text) if last else self._rules.live_start(text, start, timeout_s=search_s)
-        found: list[Match] = []
+        if live == start:
+            return []
+        found = self._found(start, live, timeout_s=timeout_s, search_s=search_s)
+        self.settled = self._base + live
+        self._forget(live - self._rules.left_chars)
+        return found
+
+    def _found(
+        self, start: int, live: int, *, timeout_s: float, search_s: float | None
+    ) -> list[Match]:
+        """The matches that begin in this stretch."""
+        text, found, begun_s = self._text, list[Match](), None
         for index, rule, places in self._rules.places(text, start):
+            # The thread's time, as in a search's own limit: who waits for the processor is not
+            # slow. Asking for it costs as much as a scan.
+            begun_s = time.thread_time() if begun_s is None else begun_s
             position = self._floors[index] - self._base
             for candidate in rule.candidates(text, position, places, timeout_s=search_s):
                 if candidate.start() >= live:
@@ -93,10 +105,8 @@ class RuleScan:
                 self._floors[index] = self._base + candidate.end()
                 if rule.accepts(candidate) and (score := rule.score(candidate)):
                     found += rule.matches(candidate, self._base, score)
-            if time.thread_time() > deadline_s:
+            if time.thread_time() - begun_s > timeout_s:
                 raise TimeoutError
-        self.settled = self._base + live
-        self._forget(live - self._rules.left_chars)
         return found
 
     def _forget(self, chars: int) -> None:
