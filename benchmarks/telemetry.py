@@ -1,6 +1,6 @@
 """What tracing and metrics cost: the same stack with and without them, in turns.
 
-    scripts/bench telemetry [--seconds 4] [--rounds 4] [--callers 1,8] [--weightless]
+    scripts/bench telemetry [--seconds 4] [--rounds 6] [--pairs 2] [--callers 1,8] [--weightless]
 
 Two whole stacks run side by side: one writes spans to files and has its metrics scraped as often
 as deploy/prometheus does, the other does neither. They take turns, in alternating order, so that
@@ -136,6 +136,16 @@ async def _load(stack: Stack, callers: int, seconds: float) -> Turn:
 
 async def measure(options: argparse.Namespace) -> None:
     """Print latency and throughput with and without, and their ratios round by round."""
+    rounds: dict[int, list[dict[str, Turn]]] = {callers: [] for callers in options.callers}
+    for _ in range(options.pairs):
+        for callers, found in (await _pair(options)).items():
+            rounds[callers] += found
+    for callers, found in rounds.items():
+        _report(callers, found, options)
+
+
+async def _pair(options: argparse.Namespace) -> dict[int, list[dict[str, Turn]]]:
+    """Two fresh stacks in turns: processes of one program differ by some per cent in speed."""
     environment = {"VEDETTE_INFERENCE_BACKEND": "weightless"} if options.weightless else {}
     async with AsyncExitStack() as held:
         stacks = {
@@ -146,15 +156,16 @@ async def measure(options: argparse.Namespace) -> None:
         }
         for each in stacks.values():
             await _load(each, 4, 1.0)
-        for callers in options.callers:
-            rounds = [
+        return {
+            callers: [
                 {
                     name: await _load(stacks[name], callers, options.seconds)
                     for name in (("off", "on") if number % 2 else ("on", "off"))
                 }
                 for number in range(options.rounds)
             ]
-            _report(callers, rounds, options)
+            for callers in options.callers
+        }
 
 
 def _report(callers: int, rounds: list[dict[str, Turn]], options: argparse.Namespace) -> None:
@@ -185,7 +196,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench telemetry", description=__doc__)
     parser.add_argument("--callers", type=lambda text: [int(n) for n in text.split(",")])
     parser.add_argument("--seconds", type=float, default=4.0, help="of each turn")
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=6, help="with each pair of stacks")
+    parser.add_argument("--pairs", type=int, default=2, help="of fresh stacks")
     parser.add_argument("--weightless", action="store_true", help="use a model without weights")
     parser.set_defaults(callers=[1, 8])
     return parser.parse_args()
