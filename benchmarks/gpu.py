@@ -110,7 +110,7 @@ def make_runner(
     return LlamaRunner(
         model,
         choose_stack=lambda _: stack,
-        num_blocks=num_sequences * -(-length // BLOCK),
+        num_blocks=num_sequences * -(-length // BLOCK) + replay,
         block_size=BLOCK,
         context_length=max(length, PREFILL),
         replay=replay,

@@ -190,10 +190,10 @@ class LlamaRunner:
         self._unit = config.hidden_size**-0.5
         rotations = _rotations(model, context_length)
         self._cos, self._sin = (table.to(weight.device) for table in rotations)
-        self.num_blocks, self.block_size = num_blocks, block_size
+        # Of replayed steps, the last block takes what pads them.
+        self.num_blocks, self.block_size = num_blocks - replay, block_size
         # By layer, then keys and values by head, so that a head's places follow one another.
-        # One block more than the engine knows of is for what pads a step.
-        places = (num_blocks + 1) * block_size
+        places = num_blocks * block_size
         self._cache = cleared(
             (config.num_hidden_layers, 2 * shape.kv_heads, places, shape.head_size),
             dtype=weight.dtype,
@@ -201,7 +201,7 @@ class LlamaRunner:
         )
         self.cache_bytes = self._cache.nbytes
         self._replays = (
-            Replays(self._compute, arrange=self._arrange, spare_block=num_blocks)
+            Replays(self._compute, arrange=self._arrange, spare_block=num_blocks - 1)
             if replay
             else None
         )
@@ -279,9 +279,8 @@ class LlamaRunner:
         The query heads that share keys are passed as rows of one head.
         """
         shape = self._shape
-        gathered = cache.view(2 * shape.kv_heads, self.num_blocks + 1, -1).index_select(
-            1, part.blocks
-        )
+        by_block = cache.view(2 * shape.kv_heads, -1, self.block_size * shape.head_size)
+        gathered = by_block.index_select(1, part.blocks)
         keys, values = gathered.view(2, shape.kv_heads * part.num_sequences, -1, shape.head_size)
         split = (part.num_sequences, -1, shape.kv_heads, shape.sharing, shape.head_size)
         rows = queries.view(split).permute(2, 0, 3, 1, 4).reshape(len(keys), -1, shape.head_size)

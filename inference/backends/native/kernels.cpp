@@ -648,12 +648,6 @@ class Model {
 
 extern "C" {
 
-bool vedette_supported() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
-}
-
 Model* vedette_new(int threads, int layers, int hidden, int heads, int kv_heads, int head_size,
                    float epsilon, const uint16_t* embedding, const float* cos,
                    const float* sin, uint16_t* cache) {
