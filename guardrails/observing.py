@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from .admission import Admitted
-    from .findings import Execution, Finding
+    from .findings import Direction, Execution, Finding
     from .metrics import GuardMetrics
 
 __all__ = ["Observer", "Watch"]
@@ -96,28 +97,32 @@ class Observer:
             facts = _facts(watch, admitted)
             span.set_attributes(facts)
             logs.bind(**{key.replace(".", "_"): value for key, value in facts.items()})
-            executions, findings = watch.executions, watch.findings
-            for execution in executions:
-                logs.debug(
-                    "detector.ended",
-                    detector=execution.detector,
-                    state=execution.state.name,
-                    score=execution.score,
-                    busy_ms=execution.busy_s * 1e3,
-                )
-            if span.is_recording():
-                for execution in executions:
-                    self._detector_span(execution, findings, started_ns, span)
-            self._metrics.checked(
-                admitted.direction,
-                watch.action,
-                (self._now_ns() - started_ns) / 1e9,
-                executions=executions,
-                findings=findings,
+            took_s = (self._now_ns() - started_ns) / 1e9
+            # The answer goes first; what tells of it can wait for the loop's next turn.
+            asyncio.get_running_loop().call_soon(
+                self._tell, admitted.direction, watch, span, started_ns, took_s
             )
-            for review in watch.reviews:
-                if review:
-                    self._metrics.review_opened()
+
+    def _tell(
+        self, direction: Direction, watch: Watch, span: Span, started_ns: int, took_s: float
+    ) -> None:
+        """Make the spans of the detectors and, where asked for, their lines, and count."""
+        executions, findings = watch.executions, watch.findings
+        for execution in executions:
+            self._detector_span(execution, findings, started_ns, span)
+            logs.debug(
+                "detector.ended",
+                detector=execution.detector,
+                state=execution.state.name,
+                score=execution.score,
+                busy_ms=execution.busy_s * 1e3,
+            )
+        self._metrics.checked(
+            direction, watch.action, took_s, executions=executions, findings=findings
+        )
+        for review in watch.reviews:
+            if review:
+                self._metrics.review_opened()
 
     def _detector_span(
         self,

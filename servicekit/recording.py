@@ -168,12 +168,12 @@ def write_span(  # noqa: PLR0913  # a span has these parts
 ) -> None:
     """Record something that is over: from when to when, in nanoseconds since the epoch.
 
-    Below `parent`, and only if that is recorded. Most spans of a trace are such: detectors, and
-    the phases of a generation.
+    Below `parent`, which may be over as well, and only if its trace is recorded. Most spans of a
+    trace are such: detectors, and the phases of a generation.
     """
-    if not parent.is_recording():
-        return
     above = parent.get_span_context()
+    if not above.trace_flags.sampled:
+        return
     if isinstance(tracer, Recorder):
         tracer.write(name, parent=above, times_ns=times_ns, attributes=attributes, links=links)
         return

@@ -105,13 +105,14 @@ def test_our_writer_says_what_the_librarys_says():
 
 
 def test_a_span_that_is_over_is_written_like_any_other(tmp_path):
-    """With its place, its times, its attributes and its links; below nothing it is not."""
+    """With its place, its times, attributes and links; not where the trace is not recorded."""
     telemetry = Telemetry(service="inference", version="1", settings=Settings(trace_dir=tmp_path))
     with telemetry.tracer.start_as_current_span("call") as call:
         links = [Link(call.get_span_context())]
         times = (1_795_246_556_000_000_001, 1_795_246_556_000_000_002)
         facts = {"names": ["a"], "score": 0.5}
-        for parent in (call, NonRecordingSpan(call.get_span_context())):
+        unsampled = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(0))
+        for parent in (call, NonRecordingSpan(unsampled)):
             write_span(
                 telemetry.tracer,
                 "phase",
