@@ -8,8 +8,9 @@ from guardrails.normalise import PLAIN, NormalisedScan, View
 from guardrails.rules import RuleSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from guardrails.findings import Match
     from guardrails.lanes import Scan
     from guardrails.rules import Rule
 
@@ -20,24 +21,51 @@ class RuleDetector:
     """Applies a rule set; its version is the digest of the rules."""
 
     def __init__(
-        self, name: str, rules: Iterable[Rule], *, view: View = PLAIN, timed: bool = True
+        self,
+        name: str,
+        rules: Iterable[Rule],
+        *,
+        view: View = PLAIN,
+        as_sent: Iterable[Rule] = (),
+        timed: bool = True,
     ) -> None:
-        """Compile the rules; do it once and share the detector. They read texts in this view.
+        """Compile the rules; do it once and share the detector.
 
-        Rules of this package need not be `timed` one by one; see `RuleSet`.
+        They read texts in this view, except for those that read them `as_sent`. Rules of this
+        package need not be `timed` one by one; see `RuleSet`.
         """
         self.name = name
         self._view = view
         self._rules = RuleSet(rules, timed=timed)
+        self._as_sent = RuleSet(as_sent, timed=timed)
+        self.rules = self._rules.rules + self._as_sent.rules
         self.version = self._rules.version
-        self.categories = frozenset(rule.category for rule in self._rules.rules)
-        self.unbounded = tuple(rule.id for rule in self._rules.rules if not rule.bounds.streams)
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """The rules it applies."""
-        return self._rules.rules
+        if self._as_sent.rules:
+            self.version += f"+{self._as_sent.version}"
+        self.categories = frozenset(rule.category for rule in self.rules)
+        self.unbounded = tuple(rule.id for rule in self.rules if not rule.bounds.streams)
 
     def open(self) -> Scan:
         """Begin a text."""
-        return NormalisedScan(self._rules.open(), self._view)
+        normalised = NormalisedScan(self._rules.open(), self._view)
+        if not self._as_sent.rules:
+            return normalised
+        return _BothScans(normalised, self._as_sent.open())
+
+
+class _BothScans:
+    """Two scans of one text as one."""
+
+    def __init__(self, one: Scan, other: Scan) -> None:
+        self.settled = 0
+        self._scans = one, other
+
+    def push(self, piece: str, *, last: bool, timeout_s: float) -> Sequence[Match]:
+        """Take the next piece; see `guardrails.lanes.Scan`."""
+        found = [
+            match
+            for scan in self._scans
+            for match in scan.push(piece, last=last, timeout_s=timeout_s)
+        ]
+        self.settled = min(scan.settled for scan in self._scans)
+        return found

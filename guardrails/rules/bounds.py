@@ -1,8 +1,8 @@
 r"""Proves from a pattern's syntax how far a match can reach, so that a stream need not guess.
 
 The dialect is the part of Python's regular expressions for which that proof is sound:
-no back-references, no `\b`, `^` or `$` (at the end of a text that is still arriving they answer
-for a future they cannot know; look-around says the same thing exactly).
+no back-references, no lazy repeats, no `\b`, `^` or `$` (at the end of a text that is still
+arriving they answer for a future they cannot know; look-around says the same thing exactly).
 """
 
 from __future__ import annotations
@@ -95,6 +95,9 @@ def _looks(tree: Any) -> tuple[int, int]:
 def _refuse(operator: Any) -> None:
     if operator is ops.AT:
         raise PatternError(r"no \b, \B, ^, $, \A or \Z; write a look-around such as (?<!\w)")
+    if operator is ops.MIN_REPEAT:
+        # Before a look-behind, `regex` forgets that such a path may still go on.
+        raise PatternError("no lazy repeats such as x{1,9}?; write the greedy x{1,9}")
     if operator is ops.ATOMIC_GROUP:
         raise PatternError("no atomic groups; write a possessive repeat such as x{1,9}+")
     if operator in (ops.GROUPREF, ops.GROUPREF_EXISTS):

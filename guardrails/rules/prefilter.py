@@ -10,7 +10,7 @@ import hyperscan
 from .bounds import prove
 from .databases import database
 from .digits import Digits
-from .widening import head, least_digits, widened
+from .widening import head, least_digits, needs_foreign, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,15 +53,19 @@ class Prefilter:
 
     A pattern that reaches far is looked for by its head or by a hint: a pattern that every match
     begins with. A pattern that counts only beside certain words is looked for after those words.
-    Patterns that need several digits are looked for only in the neighbourhood of digits.
+    Patterns that need several digits are looked for only in the neighbourhood of digits, and those
+    that need a character outside ASCII only in a text that has some.
     """
 
     def __init__(self, sought: Sequence[Sought]) -> None:
         """Compile; patterns with the same expression share one."""
         self._left = max((one.left for one in sought), default=0)
-        clues = [one.clue() for one in sought]
+        clues = [one.clues() for one in sought]
         numbers = {at for at, one in enumerate(sought) if one.is_number}
-        self._anywhere = _Search({at: clues[at] for at in range(len(clues)) if at not in numbers})
+        foreign = {at for at, one in enumerate(sought) if needs_foreign(one.begins)} - numbers
+        others = [at for at in range(len(clues)) if at not in numbers | foreign]
+        self._anywhere = _Search({at: clues[at] for at in others})
+        self._outside_ascii = _Search({at: clues[at] for at in sorted(foreign)})
         self._near_digits = _Search({at: clues[at] for at in numbers})
         bounds = [sought[at].bounds for at in numbers]
         self._digits = Digits(
@@ -75,24 +79,32 @@ class Prefilter:
         base = max(0, begin - self._left)
         data = text[base:].encode("utf-8", "surrogatepass")
         is_ascii = len(data) == len(text) - base
-        places = {}
-        for search, near in ((self._anywhere, None), (self._near_digits, self._digits)):
+        found: dict[int, list[Places]] = {}
+        searches = [(self._anywhere, None), (self._near_digits, self._digits)]
+        if not is_ascii:
+            searches.append((self._outside_ascii, None))
+        for search, near in searches:
             if not search.clues:
                 continue
             for index, clue, ends in search.hits(data, near=near):
                 chars = ends if is_ascii else _characters(data, ends)
-                places[index] = clue.places(chars, base=base, begin=begin)
+                found.setdefault(index, []).append(clue.places(chars, base=base, begin=begin))
             for index in search.always:
-                places[index] = [(begin, len(text), len(text))]
-        return dict(sorted(places.items()))
+                found[index] = [[(begin, len(text), len(text))]]
+        return {index: merged(found[index]) for index in sorted(found)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """A pattern to look for, and what is known about it."""
+    """A pattern to look for, and what is known about it.
+
+    `openings` are short patterns, best plain texts; one of them stands in every match, and ends at
+    most so many characters after its beginning. As texts they cost next to nothing, however many.
+    """
 
     pattern: str
     hint: str | None = None
+    openings: tuple[tuple[str, int], ...] = ()
     beside: Beside | None = None
 
     @property
@@ -106,14 +118,28 @@ class Sought:
         return self.bounds.left if self.beside is None else self.beside.left
 
     @property
+    def begins(self) -> str:
+        """A pattern for what has to be there."""
+        return self.pattern if self.beside is None else self.beside.words
+
+    @property
     def is_number(self) -> bool:
         """Whether every match is near and has several digits and no character outside ASCII."""
-        is_plain = self.hint is None and self.beside is None
+        is_plain = self.hint is None and self.beside is None and not self.openings
         near = self.bounds.reach <= _NEAR_CHARS
         return is_plain and near and least_digits(self.pattern) >= NUMBER_DIGITS
 
-    def clue(self) -> _Clue:
-        """What to look for."""
+    def clues(self) -> list[_Clue]:
+        """What to look for: any of these."""
+        if not self.openings:
+            return [self._clue()]
+        beyond = self.bounds.reach
+        return [
+            _Clue(expression=widened(text), before=within, beyond=beyond)
+            for text, within in self.openings
+        ]
+
+    def _clue(self) -> _Clue:
         bounds = self.bounds
         if self.beside is not None:
             expression = widened(self.beside.words)
@@ -164,11 +190,12 @@ class _Clue:
 class _Search:
     """Clues in one database."""
 
-    def __init__(self, clues: Mapping[int, _Clue]) -> None:
+    def __init__(self, clues: Mapping[int, Sequence[_Clue]]) -> None:
         self.clues = clues
         sharing: dict[bytes, list[tuple[int, _Clue]]] = {}
-        for index, clue in clues.items():
-            sharing.setdefault(clue.expression, []).append((index, clue))
+        for index, each in clues.items():
+            for clue in each:
+                sharing.setdefault(clue.expression, []).append((index, clue))
         self._sharers = tuple(sharing.values())
         self._scanner = _Scanner(sharing, flags=0)
         self.always = tuple(

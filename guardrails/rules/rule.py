@@ -58,7 +58,7 @@ class Rule:
     a candidate that has a line to itself, as in a form.
     A rule with a score of 0 counts only beside its words.
     `hint` is a simpler pattern that every match begins with, where the pattern itself is too rich
-    for the prefilter.
+    for the prefilter; `openings` are plain texts instead, see `Sought`.
     """
 
     id: str
@@ -70,6 +70,7 @@ class Rule:
     context: Context | None = None
     alone: float | None = None
     hint: str | None = None
+    openings: tuple[tuple[str, int], ...] = ()
     bounds: Bounds = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +87,7 @@ class Rule:
         beside = None
         if self.context is not None and not self.score and not self.alone:
             beside = Beside(words=self.context.pattern, chars=self.context.chars)
-        return Sought(pattern=self.pattern, hint=self.hint, beside=beside)
+        return Sought(pattern=self.pattern, hint=self.hint, openings=self.openings, beside=beside)
 
     @property
     def left_chars(self) -> int:

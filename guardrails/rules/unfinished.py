@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["unfinished"]
 
 _MAX_BYTES: Final = 4
+# Counting farther makes an expression dear; what it is looked for in is short.
+_MAX_COUNTED: Final = 255
 
 
 def unfinished(pattern: str) -> bytes:
@@ -25,7 +27,8 @@ def unfinished(pattern: str) -> bytes:
     before = widening.edge(nodes[:begin][-1:], -1, fold=fold)
     looks_on = _MAX_BYTES * (prove(pattern).right - 1)
     whole = widening.sequence(nodes[begin:], fold=fold)
-    more = f"|{whole}.{{0,{looks_on}}}" if looks_on else ""
+    most = looks_on if looks_on <= _MAX_COUNTED else ""
+    more = f"|{whole}.{{0,{most}}}" if looks_on else ""
     return rf"{before}(?:{_begun(nodes, fold=fold)}{more})\z".encode()
 
 

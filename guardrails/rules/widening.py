@@ -2,7 +2,7 @@
 
 The expression matches wherever the pattern does, and possibly elsewhere: look-around is dropped
 (except at either end, where it is kept as text that must be there), long repeats lose their upper
-bound, and every character outside ASCII becomes any bytes outside ASCII.
+bound, and in a class every character outside ASCII becomes any bytes outside ASCII.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "head",
     "is_one_character",
     "least_digits",
+    "needs_foreign",
     "node",
     "nodes",
     "outside",
@@ -79,6 +80,25 @@ def least_digits(pattern: str) -> int:
 
 def _digits(tree: Iterable[tuple[Any, Any]]) -> int:
     return sum(_digits_of_node(operator, argument) for operator, argument in tree)
+
+
+def needs_foreign(pattern: str) -> bool:
+    """Whether every match has a character outside ASCII."""
+    tree, fold = nodes(pattern)
+    return not fold and any(_is_foreign(operator, argument) for operator, argument in tree)
+
+
+def _is_foreign(operator: Any, argument: Any) -> bool:
+    if operator in LOOKS:
+        return False
+    if operator is ops.SUBPATTERN:
+        return any(_is_foreign(*each) for each in argument[3])
+    if operator is ops.BRANCH:
+        return all(any(_is_foreign(*each) for each in branch) for branch in argument[1])
+    if operator in REPEATS:
+        return bool(argument[0]) and any(_is_foreign(*each) for each in argument[2])
+    characters, foreign = _class(operator, argument, fold=False)
+    return foreign and not characters
 
 
 def _digits_of_node(operator: Any, argument: Any) -> int:
@@ -180,6 +200,8 @@ def node(
         return f"(?:{'|'.join(branches)})"
     if operator in REPEATS:
         return repeat(*argument, fold=fold)
+    if operator is ops.LITERAL and argument > 127 and not fold:
+        return "".join(map(_code, chr(argument).encode("utf-8", "surrogatepass")))
     characters, foreign = _class(operator, argument, fold=fold)
     return _class_text(characters, foreign=foreign) + ("+" if foreign else "")
 

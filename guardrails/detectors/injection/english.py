@@ -1,22 +1,12 @@
-"""Attempts to take over the model: orders against its instructions, jailbreaks, forged turns.
-
-Covered, in English: orders to ignore, forget or override instructions, rules or guidelines;
-orders to reveal the system prompt; well-known jailbreak personas; switching safety off; forged
-chat markup and forged system turns. The first of these also in German, French, Spanish, Italian
-and Portuguese.
-Not covered: paraphrase without these words, bare orders planted in documents, social engineering,
-other languages, and anything encoded. Rules are the first tier; they are exact and explainable,
-and a determined attacker walks around them.
-"""
+"""Attacks in English."""
 
 from __future__ import annotations
 
-from guardrails.normalise import FOLDED
 from guardrails.rules import Rule
 
-from .rules import RuleDetector
+from .quoting import CLOSED, OPENED, is_said
 
-__all__ = ["detector"]
+__all__ = ["RULES"]
 
 # Between two words of a phrase: spaces, line ends, light punctuation.
 _GAP = r"[\s,;:*_\"'-]{1,6}"
@@ -27,7 +17,7 @@ _DISREGARD = (
 )
 _EARLIER = (
     "previous|prior|above|earlier|preceding|foregoing|existing|initial|original|current|"
-    "system|developer|safety|aforementioned|past|former|these|those|your|my|any|all|the|of|and|"
+    "system|developer|safety|aforementioned|past|former|these|those|your|any|all|the|of|and|"
     "other|set|list|entire|every|given|you(?:'?ve| have)? (?:been given|received|got)"
 )
 _ORDERS = (
@@ -36,9 +26,11 @@ _ORDERS = (
 )
 
 
-def detector() -> RuleDetector:
-    """The first tier against injection."""
-    return RuleDetector("injection", _RULES, view=FOLDED, timed=False)
+# Words before an order that make it none, or one that somebody else is said to give.
+_NOT_SAID = (
+    r"(?<!(?:don't|not|never|cannot|can't|won't|without) )"
+    r"(?<!(?:bot|model|ai|assistant|llm|it|them|chatgpt|chatbot|agent) to )"
+)
 
 
 def _rule(name: str, pattern: str, *, score: float = 0.9) -> Rule:
@@ -50,28 +42,29 @@ def _rule(name: str, pattern: str, *, score: float = 0.9) -> Rule:
     )
 
 
-_RULES = (
-    _rule(
+def _order(name: str, pattern: str, *, score: float = 0.9) -> Rule:
+    """An order that can also be forbidden, reported or quoted."""
+    return Rule(
+        id=f"injection.{name}",
+        category="INJECTION",
+        pattern=rf"{_NOT_SAID}(?<!\w){OPENED}(?:{pattern})(?!\w){CLOSED}",
+        accept=is_said,
+        score=score,
+    )
+
+
+RULES = (
+    _order(
         "override",
         rf"(?:{_DISREGARD}){_GAP}(?:(?:{_EARLIER}){_GAP}){{1,6}}(?:{_ORDERS})",
     ),
-    _rule(
+    _order(
         "override_everything",
         rf"(?:ignore|disregard|forget){_GAP}(?:everything|anything|all|whatever){_GAP}"
         rf"(?:(?:that|which|was|is|has|have|been|i|we|you|they|were|are|ve){_GAP}){{0,4}}"
         r"(?:above|before(?! (?:noon|lunch|dinner))|said|told|instructed|written|prior|learned)",
     ),
-    _rule(
-        "override_multilingual",
-        r"(?:ignorier\w{0,3}|vergiss|vergessen sie|missachte\w{0,2}|ignore[zr]?|oublie[zr]?|ignora"
-        r"|ignor[ae][dn]?|olvid[ae][dn]?|dimentica\w{0,2}|esqueca)"
-        rf"{_GAP}(?:(?:alle|deine|ihre|die|samtliche|bisherigen|vorherigen|vorigen|obigen|toutes?"
-        r"|tous|les|vos|tes|todas?|todos?|las|los|tus|sus|tutte|le|tue|as|os|suas|seus|anteriores"
-        rf"|precedentes?|precedenti){_GAP}){{1,4}}"
-        r"(?:anweisungen|regeln|vorgaben|befehle|instruktionen|instructions|consignes|regles"
-        r"|instrucciones|reglas|ordenes|istruzioni|regole|instrucoes|regras)",
-    ),
-    _rule(
+    _order(
         "reveal_prompt",
         r"(?:reveal|show|print|repeat|output|display|leak|disclose|expose|dump|recite|tell"
         rf"|give|write(?: out)?){_GAP}"
@@ -79,7 +72,7 @@ _RULES = (
         rf"{{1,6}}(?:system{_GAP}(?:prompt|message|instructions)|initial{_GAP}(?:prompt|instructions)"
         rf"|(?:hidden|secret|developer|internal|confidential){_GAP}(?:prompt|instructions|message))",
     ),
-    _rule(
+    _order(
         "repeat_above",
         rf"(?:repeat|print|output|return|copy){_GAP}(?:(?:all|the|everything|every|words?|text|of"
         rf"|your|exactly|back|verbatim){_GAP}){{1,6}}(?:above|before this|preceding)"
@@ -103,7 +96,7 @@ _RULES = (
         r"|(?:you are|act as|acting as|from) (?:now )?(?:dan|stan|dude|aim|devil ?gpt|evil ?bot"
         r"|chaos ?gpt))",
     ),
-    _rule(
+    _order(
         "switch_off_safety",
         rf"(?:disable|turn off|switch off|deactivate|remove|circumvent|bypass|evade){_GAP}"
         rf"(?:(?:all|your|the|any|of|its|content|safety|ethical|moral|openai|built-in){_GAP}){{1,5}}"
@@ -111,30 +104,10 @@ _RULES = (
         r"|ethics|limitations|censorship)",
         score=0.85,
     ),
-    _rule(
+    _order(
         "new_instructions",
         r"(?:new|updated|revised|real|actual|important|urgent) (?:system )?"
         r"(?:instructions?|directives?|task|orders) ?(?:for (?:the )?(?:ai|assistant|model|llm|you)"
         r"|to (?:the )?(?:ai|assistant|model|llm)|(?:override|supersede|replace)s?)",
-    ),
-    Rule(
-        id="injection.chat_markup",
-        category="INJECTION",
-        pattern=(
-            r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|>"
-            r"|\[/?inst\]|<</?sys>>|<(?:start_of_turn|end_of_turn)>"
-        ),
-        score=0.9,
-    ),
-    Rule(
-        id="injection.forged_turn",
-        category="INJECTION",
-        pattern=(
-            r"(?<![^\n])[ \t#*\[<(]{0,8}(?:system|developer|admin(?:istrator)?)"
-            r"(?: (?:message|prompt|override|note|instruction|command))?[ \t*\]>)]{0,4}:[ \t*]{0,4}"
-            r"(?:you (?:are|must|will|should|can)|ignore|disregard|forget|override|new|from now on"
-            r"|the (?:user|assistant|previous|above)|all (?:previous|safety|prior))(?!\w)"
-        ),
-        score=0.85,
     ),
 )
