@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import regex
 
-from .beginnings import beginnings
 from .bounds import prove
 from .prefilter import Whether
 from .unfinished import unfinished
 from .widening import head, outside
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["LiveQuestion"]
 
@@ -44,7 +43,7 @@ class LiveQuestion:
         """Compile the questions."""
         self._near = tuple(_Question(pattern) for pattern in patterns)
         self._left = max((prove(pattern).left for pattern in patterns), default=0)
-        self._unfinished = _Unfinished(patterns)
+        self._unfinished = Whether(unfinished(pattern) for pattern in patterns)
         self._far = tuple(question for question in self._near if question.reach > _NEAR_CHARS)
         self._far_chars = max((question.reach for question in self._far), default=0)
         self._heads = Whether(head(each.pattern, _NEAR_CHARS)[0] for each in self._far)
@@ -77,52 +76,6 @@ class LiveQuestion:
                 if first < near:
                     live = min(live, question.start(text, first, timeout_s))
         return live
-
-
-class _Unfinished:
-    """Which patterns a text can end inside of.
-
-    Most patterns of personal data begin with a digit or a sign, and most prose has neither: they
-    are looked for only where such a character is.
-    """
-
-    __slots__ = ("_by_sign", "_by_word", "_signed")
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        signs = {at: _signs(pattern) for at, pattern in enumerate(patterns)}
-        by_sign = {at: patterns[at] for at, begins in signs.items() if begins}
-        self._by_sign = _Numbered(by_sign)
-        self._by_word = _Numbered({at: patterns[at] for at in signs if at not in by_sign})
-        any_sign = "".join(map(regex.escape, sorted(set().union(*signs.values()))))
-        self._signed = regex.compile(f"[{any_sign}]" if any_sign else "(?!)").search
-
-    def possible(self, text: str) -> list[int]:
-        found = self._by_word.possible(text)
-        return found + self._by_sign.possible(text) if self._signed(text) else found
-
-
-class _Numbered:
-    """Some of the patterns, by the numbers they have among all."""
-
-    __slots__ = ("_numbers", "_whether")
-
-    def __init__(self, patterns: Mapping[int, str]) -> None:
-        self._numbers = tuple(patterns)
-        self._whether = Whether(unfinished(pattern) for pattern in patterns.values())
-
-    def possible(self, text: str) -> list[int]:
-        return [self._numbers[at] for at in self._whether.possible(text)]
-
-
-def _signs(pattern: str) -> set[str]:
-    """The characters that a match begins with, if none is a letter or a space."""
-    begins = beginnings(pattern)
-    characters = {chr(code) for code in begins or ()}
-    return set() if any(map(_is_common, characters)) else characters
-
-
-def _is_common(character: str) -> bool:
-    return character.isalpha() or character.isspace()
 
 
 class _Question:
