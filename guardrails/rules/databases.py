@@ -2,13 +2,15 @@
 
 Compiling the built-in rules takes seconds, loading them milliseconds. A file is named by the
 digest of all that goes into it and begins with the digest of what it holds; whatever is wrong
-with it, the database is compiled again.
+with it, the database is compiled again. Files that no process has used for a month are removed
+when another is written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["database"]
 
 _DIGEST_BYTES: Final = 32
+_KEPT_S: Final = 30 * 86_400
 
 
 def database(expressions: Mapping[int, bytes], *, flags: int) -> hyperscan.Database:
@@ -45,6 +48,7 @@ def database(expressions: Mapping[int, bytes], *, flags: int) -> hyperscan.Datab
     )
     with suppress(OSError):
         _save(path, hyperscan.dumpb(compiled))
+        _forget_unused(path.parent, time.time() - _KEPT_S)
     return compiled
 
 
@@ -56,6 +60,8 @@ def _key(expressions: Mapping[int, bytes], flags: int) -> str:
 def _loaded(path: Path) -> hyperscan.Database | None:
     try:
         content = path.read_bytes()
+        with suppress(OSError):  # a cache that others have filled may be read-only
+            os.utime(path)
     except OSError:
         return None
     digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
@@ -67,6 +73,14 @@ def _loaded(path: Path) -> hyperscan.Database | None:
     except hyperscan.HyperscanError:  # of another version, or for another processor
         return None
     return loaded
+
+
+def _forget_unused(folder: Path, since_s: float) -> None:
+    """Remove what was last used before then; the time of a file is that of its last use."""
+    for path in folder.glob("*.hs"):
+        with suppress(OSError):
+            if path.stat().st_mtime < since_s:
+                path.unlink()
 
 
 def _save(path: Path, body: bytes) -> None:

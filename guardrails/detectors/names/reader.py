@@ -79,7 +79,8 @@ class NameReader:
         names = list(self._by_model(text))
         matches = self._lists.open().push(text, last=True, timeout_s=_LISTS_S)
         for match in sorted(matches, key=lambda match: (match.start, match.end)):
-            names = list(_joined(names, match))
+            if match.rule_id != GIVEN_NAME or _stands_alone(text, match):
+                names = list(_joined(names, match))
         return {marks.written(name.category, name.start, name.end): name.score for name in names}
 
     def _by_model(self, text: str) -> Iterator[_Name]:
@@ -102,6 +103,20 @@ def _corrected(category: str, text: str) -> str:
     if category == "FACILITY":
         return _LOCATION if _SITE.search(text) else ""
     return category
+
+
+# Beside a given name: what makes it part of the name of a street, a firm or a ship. A single
+# letter is a middle initial.
+_CAPITALISED_AFTER: Final = re.compile(r" [A-ZÀ-ÖØ-Þ][\w'’]")
+_CAPITALISED_BEFORE: Final = re.compile(
+    r"(?:(?<![.!?\n] )(?<!\A)[A-ZÀ-ÖØ-Þ]\S{0,24}|[0-9]\S{0,9}) \Z"
+)
+
+
+def _stands_alone(text: str, match: Match) -> bool:
+    """Whether no capitalised word or number stands on either side of a given name."""
+    before = text[max(0, match.start - 28) : match.start]
+    return not (_CAPITALISED_AFTER.match(text, match.end) or _CAPITALISED_BEFORE.search(before))
 
 
 def _joined(names: Iterable[_Name], match: Match) -> Iterator[_Name]:
