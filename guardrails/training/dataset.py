@@ -103,40 +103,7 @@ SECOND: Final = Stage(
     share_of_documents=0.75,
     mined=2500,
 )
-# A shorter one against what still scores high: talk among people, and harmless sentences in other
-# languages with the words of attacks in them.
-THIRD: Final = Stage(
-    name="third",
-    amounts=Amounts(
-        direct=900,
-        lookalikes=1500,
-        personas=500,
-        orders_as_user=300,
-        planted_wrapped=1300,
-        planted_bare=1000,
-        clean=900,
-        language_attacks=700,
-        language_benign=1800,
-        short_language_attacks=100,
-        moderation_each=40,
-        moderation_in_prose_each=40,
-    ),
-    most={
-        "jailbreak": 250,
-        "plain": 250,
-        "roleplay": 400,
-        "long": 200,
-        "hate": 300,
-        "insult": 500,
-        "benign_languages": 700,
-        "request": 250,
-        "graded": 350,
-        "beginning": 150,
-    },
-    share_of_documents=0.75,
-    mined=250,
-)
-STAGES: Final = (FIRST, SECOND, THIRD)
+STAGES: Final = (FIRST, SECOND)
 # What the linear model over runs of characters learns from; it is fitted in a minute.
 BROAD: Final = Stage(
     name="broad",
