@@ -72,10 +72,11 @@ class CacheEntry:
     def _remove_unused_siblings(self) -> None:
         name, _, _ = self.path.name.rpartition("-")
         for sibling in self.path.parent.glob(f"{name}-*/"):
-            same_name = sibling.name.rpartition("-")[0] == name
-            if same_name and time.time() - sibling.stat().st_mtime > _UNUSED_S:
-                shutil.rmtree(sibling, ignore_errors=True)
-                sibling.with_suffix(".lock").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another process removes it, too
+                same_name = sibling.name.rpartition("-")[0] == name
+                if same_name and time.time() - sibling.stat().st_mtime > _UNUSED_S:
+                    shutil.rmtree(sibling, ignore_errors=True)
+                    sibling.with_suffix(".lock").unlink()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
