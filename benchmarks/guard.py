@@ -1,11 +1,17 @@
 """What the guard catches and what it flags wrongly, beside what pip can install instead.
 
-    scripts/bench guard [--data DIR] [--json FILE] [--peers PYTHON] [--transformer]
+    scripts/bench guard [--data DIR] [--only PART,...] [--json FILE] [--peers PYTHON]
 
-Quality is measured on every JSON-lines file of the folders given (`{"text", "label"}` a line,
+Everything is measured on every JSON-lines file of the folders given (`{"text", "label"}` a line,
 optionally `role` and `meta`) and on the repository's own sets. Sources that trained the model are
-left out. The thresholds of the guard are those of its manifest; every detector is also compared at
-thresholds set on the same harmless texts, user and document text apart.
+left out. The parts:
+
+    quality      the classifier at the thresholds of its manifest, calibration, moderation
+    layers       rules, classifier and both at the thresholds of the default policy
+    evasion      short known attacks, disguised in each way that normalisation reads through
+    peers        every detector at thresholds set on the same harmless texts (needs --peers)
+    speed        the model alone, with concurrent callers, and the sidecar with its memory
+    transformer  speed only: a DeBERTa-v3-base of random weights, in the same run
 
 Peers run in an environment of their own, given by its interpreter: one with `metatronnanoguard`
 and `alt-profanity-check` (which brings scikit-learn, for the TF-IDF floor).
@@ -17,19 +23,26 @@ import argparse
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.guard_speed import speed
+from benchmarks.guard_layers import evasion, layers
+from benchmarks.guard_speed import speed, transformer
 from guardrails.classifier import MODEL_FOLDER
 from guardrails.training.evaluation import Thresholds, attack_score, evaluate, measured
 from guardrails.training.reading import WindowReader
 from guardrails.training.samples import Sample, read_samples
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SETS = Path("tests/quality/sets")
 PEER = Path(__file__).parent / "guard_peer.py"
 BUDGETS = (0.01, 0.05)
+PARTS = ("quality", "layers", "evasion", "peers", "speed", "transformer")
+# Longer attacks have room for the trick to miss a part.
+SHORT_CHARS = 300
 
 
 def main() -> None:
@@ -38,15 +51,20 @@ def main() -> None:
     folders = (SETS, *arguments.data)
     samples = [s for folder in folders for s in read_samples(folder, most=arguments.most)]
     parts = SETS / "planted_parts.jsonl"
-    result: dict[str, Any] = {
-        "model": reader.manifest.version,
-        "quality": evaluate(samples, reader.scores, thresholds=Thresholds(), parts=parts),
+    attacks = [s for s in measured(samples, parts) if not s.source.startswith("mod_")]
+    short = [s for s in attacks if not s.document and len(s.text) <= SHORT_CHARS]
+    programs: dict[str, Callable[[], Any]] = {
+        "quality": lambda: evaluate(samples, reader.scores, thresholds=Thresholds(), parts=parts),
+        "layers": lambda: layers(attacks, arguments.model),
+        "evasion": lambda: evasion(short, arguments.model),
+        "peers": lambda: side_by_side(samples, reader, arguments),
+        "speed": lambda: speed(arguments.model),
+        "transformer": transformer,
     }
-    if arguments.peers:
-        print("asking the peers")
-        result["side by side"] = side_by_side(samples, reader, arguments)
-    if not arguments.no_speed:
-        result["speed"] = speed(arguments.model, transformer=arguments.transformer)
+    result: dict[str, Any] = {"model": reader.manifest.version}
+    for name in arguments.only.split(","):
+        if name != "peers" or arguments.peers:
+            result[name] = programs[name]()
     show(result)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
@@ -128,10 +146,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=MODEL_FOLDER)
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--peers", help="interpreter of the peers' environment")
-    parser.add_argument("--no-speed", action="store_true")
-    parser.add_argument(
-        "--transformer", action="store_true", help="also time a DeBERTa-v3-base of random weights"
-    )
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them")
     return parser.parse_args()
 
 

@@ -1,13 +1,16 @@
-"""What the layers catch together: texts through the default policy, as a caller would send them.
+"""What the layers catch apart and together, at the thresholds of the packaged default policy.
 
-A text counts for every layer of which a finding blocks it; `together` is what a caller sees.
+Texts go through the policy as a caller would send them. A text counts for every layer of which a
+finding blocks it; `together` is what a caller sees.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.guard_evasion import TRICKS
 from guardrails.checking import Checker
 from guardrails.classifier import classifier
 from guardrails.detectors import builtin
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from guardrails.training.samples import Sample
 
-__all__ = ["layers"]
+__all__ = ["evasion", "layers"]
 
 _RULES: Final = frozenset({"injection"})
 _CLASSIFIER: Final = frozenset({"attacks", "planted"})
@@ -36,14 +39,32 @@ def layers(samples: Sequence[Sample], model: Path) -> dict[str, dict[str, float]
         kind = "attack" if sample.label else "harmless"
         parts = (kind, sample.source, sample.family, role)
         groups.setdefault("/".join(filter(None, parts)), []).append(names)
+    return {name: _shares(each) for name, each in sorted(groups.items())}
+
+
+def evasion(samples: Sequence[Sample], model: Path) -> dict[str, dict[str, float]]:
+    """Share of attacks that the default policy blocks, by the trick that disguises them."""
+    attacks = [each for each in samples if each.label and each.text.isascii()]
+    disguised = [
+        dataclasses.replace(each, text=disguise(each.text))
+        for disguise in TRICKS.values()
+        for each in attacks
+    ]
+    found = iter(asyncio.run(_found(disguised, model)))
+    out = {}
+    for trick in TRICKS:
+        names = [next(found) for _ in attacks]
+        out[trick] = _shares(names)
+    return out
+
+
+def _shares(found: Sequence[frozenset[str]]) -> dict[str, float]:
+    count = max(len(found), 1)
     return {
-        name: {
-            "texts": len(each),
-            "rules": sum(bool(names & _RULES) for names in each) / len(each),
-            "classifier": sum(bool(names & _CLASSIFIER) for names in each) / len(each),
-            "together": sum(bool(names & (_RULES | _CLASSIFIER)) for names in each) / len(each),
-        }
-        for name, each in sorted(groups.items())
+        "texts": len(found),
+        "rules": sum(bool(names & _RULES) for names in found) / count,
+        "classifier": sum(bool(names & _CLASSIFIER) for names in found) / count,
+        "together": sum(bool(names & (_RULES | _CLASSIFIER)) for names in found) / count,
     }
 
 
