@@ -19,7 +19,15 @@ from .synthetic.grammar import packaged
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["BUDGETS", "SHORT_CHARS", "UNTOUCHED", "anchors", "in_calibration_half", "pools"]
+__all__ = [
+    "BUDGETS",
+    "SHORT_CHARS",
+    "UNTOUCHED",
+    "anchors",
+    "in_calibration_half",
+    "one_scale",
+    "pools",
+]
 
 # Score to false-positive budget; see `Anchors`.
 BUDGETS: Final = {0.1: 0.2, 0.3: 0.05, 0.5: 0.01, 0.9: 0.001}
@@ -106,6 +114,23 @@ def anchors(
                 families[family] = [max(each[head] for head in heads) for each in known[key]]
         out |= dict.fromkeys(heads, _anchors(families))
     return out
+
+
+def one_scale(
+    long: Mapping[str, Anchors], short: Mapping[str, Anchors]
+) -> tuple[dict[str, Anchors], dict[str, Anchors]]:
+    """The same with one pair of anchors for topics, at each budget the stricter.
+
+    A score of a topic ranks texts of all lengths; with anchors for two lengths it ranked worse.
+    """
+    both = {
+        head: Anchors(
+            tuple(max(pair) for pair in zip(long[head].logits, short[head].logits, strict=True)),
+            long[head].scores,
+        )
+        for head in MODERATION
+    }
+    return dict(long) | both, dict(short) | both
 
 
 def _anchors(families: Mapping[str, Sequence[float]]) -> Anchors:

@@ -15,7 +15,7 @@ from guardrails.classifier.manifest import MANIFEST, Anchors, Manifest
 from guardrails.classifier.session import MODEL, NGRAMS, TOKENIZER
 
 from .batches import MAX_TOKENS, encode
-from .calibration import SHORT_CHARS, anchors, pools
+from .calibration import SHORT_CHARS, anchors, one_scale, pools
 from .card import card
 from .dataset import BROAD, STAGES, assemble, held_out_rows
 from .evaluation import Thresholds, evaluate
@@ -156,11 +156,10 @@ def calibrate(plan: Plan) -> None:
     reader = WindowReader(plan.out)
     written = [each.text for each in read_samples(plan.sets) if each.source == WRITTEN]
     harmless = pools(held_out_rows(plan.data), written, seed=plan.seed)
-    _write_manifest(
-        plan.out,
-        anchors=anchors(harmless, reader.logits, short=False),
-        short_anchors=anchors(harmless, reader.logits, short=True),
+    long, short = one_scale(
+        anchors(harmless, reader.logits, short=False), anchors(harmless, reader.logits, short=True)
     )
+    _write_manifest(plan.out, anchors=long, short_anchors=short)
 
 
 def measure(plan: Plan) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guardrails.classifier.checkpoints import Checkpoints
+from guardrails.classifier.readable import readable
 from guardrails.classifier.session import ModelSession
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ class WindowReader:
         return {head: max((each[head] for each in judged), default=_LOWEST) for head in heads}
 
     def _scores(self, window: str) -> dict[str, float]:
+        chars = len(readable(window))
         return {
-            head: self.manifest.score(head, logit, chars=len(window))
+            head: self.manifest.score(head, logit, chars=chars)
             for head, logit in self._window(window).items()
         }
 

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from guardrails.classifier.manifest import Anchors
+from guardrails.training.calibration import one_scale
 from guardrails.training.cleaning import NearDuplicates
 from guardrails.training.metrics import auprc, auroc, share_above, threshold_at
 from guardrails.training.rows import HEADS
@@ -115,3 +117,11 @@ def test_ranking_measures():
     assert auroc([0.9, 0.8, 0.1], [1, 0, 0]) == 1.0
     assert auroc([0.5, 0.5], [1, 0]) == 0.5
     assert auprc([0.9, 0.8, 0.7], [1, 0, 1]) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_topics_are_measured_on_one_scale():
+    """Short and long texts rank together; injection keeps anchors for each length."""
+    low, high = Anchors((0.0, 1.0), (0.0, 1.0)), Anchors((-1.0, 2.0), (0.0, 1.0))
+    long, short = one_scale(dict.fromkeys(HEADS, low), dict.fromkeys(HEADS, high))
+    assert (low, high) == (long["planted"], short["planted"])
+    assert Anchors((0.0, 2.0), (0.0, 1.0)) == long["hate"] == short["hate"]
