@@ -102,7 +102,7 @@ class _Run:
         for module in (*frozen, *model.layers[: settings.frozen_layers]):
             module.requires_grad_(False)
         heads = {id(p) for part in (model.attention, model.evidence) for p in part.parameters()}
-        self._live = [p for p in model.parameters() if p.requires_grad]
+        self._live: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self._masters = [p.detach().clone().requires_grad_() for p in self._live]
         self._means = [p.detach().clone() for p in self._masters]
         groups: dict[bool, list[Tensor]] = {True: [], False: []}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrails.classifier.ngrams import SLOTS, NgramModel, features
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_every_text_has_its_slots(text):
     """Any text can be read: characters in the first half of the table, words in the second."""
