@@ -164,7 +164,9 @@ async def _everything(told, addresses):
             told.pages[name] = _scrape(addresses[name])
         # What is killed takes the spans along that it has not written yet.
         last = told.trace_ids["timed_out"][-1]
-        await _until(lambda: any(last in path.read_text() for path in told.folder.glob("guardrails*")))
+        await _until(
+            lambda: any(last in path.read_text() for path in told.folder.glob("guardrails*"))
+        )
         told.stack.stop("guardrails", signal.SIGKILL)
         for _ in range(3):
             await note("degraded", client.generate(prompt))
