@@ -35,8 +35,8 @@ _IGNORECASE: Final = 2
 _MAX_COUNTED: Final = 64
 _MAX_COUNTED_GROUP: Final = 12
 _DIGITS: Final = frozenset(range(ord("0"), ord("9") + 1))
-# ASCII letters that a letter outside ASCII equals when case is ignored.
-_FOREIGN_CASE: Final = frozenset("sSkKiI")
+# Letters outside ASCII that an ASCII letter equals when case is ignored, as `regex` sees it.
+_FOREIGN_CASE: Final = {"s": "\u017f", "k": "\u212a", "i": "\u0130"}
 
 
 def widened(pattern: str) -> bytes:
@@ -200,9 +200,20 @@ def node(
         return f"(?:{'|'.join(branches)})"
     if operator in REPEATS:
         return repeat(*argument, fold=fold)
-    if operator is ops.LITERAL and argument > 127 and not fold:
-        return "".join(map(_code, chr(argument).encode("utf-8", "surrogatepass")))
-    characters, foreign = _class(operator, argument, fold=fold)
+    if operator is ops.LITERAL:
+        return _letter(chr(argument), fold=fold)
+    return _one_of(*_class(operator, argument, fold=fold))
+
+
+def _letter(letter: str, *, fold: bool) -> str:
+    if not fold:
+        return _bytes(letter)
+    if twin := _FOREIGN_CASE.get(letter.lower()):
+        return f"(?:[{letter.upper()}{letter.lower()}]|{_bytes(twin)})"
+    return _one_of(*_class(ops.LITERAL, ord(letter), fold=True))
+
+
+def _one_of(characters: frozenset[int], foreign: bool) -> str:  # noqa: FBT001 - as `_class` says it
     return _class_text(characters, foreign=foreign) + ("+" if foreign else "")
 
 
@@ -245,7 +256,7 @@ def _class(operator: Any, argument: Any, *, fold: bool) -> tuple[frozenset[int],
         members |= found
         foreign |= beyond
     if fold:
-        foreign |= any(chr(code) in _FOREIGN_CASE for code in members)
+        foreign |= any(chr(code).lower() in _FOREIGN_CASE for code in members)
         members |= {ord(chr(code).swapcase()) for code in members}
     if negated:
         return frozenset(range(128)) - members, True
@@ -285,6 +296,10 @@ def _class_text(characters: frozenset[int], *, foreign: bool) -> str:
     if len(codes) == 1:
         return _code(min(codes))
     return f"[{_ranges(codes)}]"
+
+
+def _bytes(text: str) -> str:
+    return "".join(map(_code, text.encode("utf-8", "surrogatepass")))
 
 
 def _ranges(codes: frozenset[int]) -> str:
