@@ -7,6 +7,7 @@ arriving they answer for a future they cannot know; look-around says the same th
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -18,7 +19,17 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LOOKS", "MAX_CHARS", "REPEATS", "Bounds", "PatternError", "ops", "parser", "prove"]
+__all__ = [
+    "LOOKS",
+    "MAX_CHARS",
+    "REPEATS",
+    "Bounds",
+    "PatternError",
+    "ops",
+    "parsed",
+    "parser",
+    "prove",
+]
 
 LOOKS: Final = (ops.ASSERT, ops.ASSERT_NOT)
 REPEATS: Final = (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT)
@@ -52,6 +63,17 @@ class Bounds:
         return self.max_chars is not None
 
 
+@functools.cache
+def parsed(pattern: str) -> Any:
+    """The parse tree of a pattern, for reading only; rules are asked about theirs often.
+
+    Raises:
+        re.error: if it is malformed.
+    """
+    return parser.parse(pattern)
+
+
+@functools.cache
 def prove(pattern: str) -> Bounds:
     """Read the bounds off the pattern.
 
@@ -59,7 +81,7 @@ def prove(pattern: str) -> Bounds:
         PatternError: if the pattern is malformed or outside the dialect.
     """
     try:
-        tree = parser.parse(pattern)
+        tree = parsed(pattern)
     except re.error as error:
         raise PatternError(f"not a regular expression: {error}") from error
     shortest, longest = tree.getwidth()

@@ -8,6 +8,7 @@ That is slow; so one pass of Hyperscan over the end of the text first tells whic
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 import regex
@@ -18,7 +19,7 @@ from .unfinished import unfinished
 from .widening import head, outside
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["LiveQuestion"]
 
@@ -79,17 +80,22 @@ class LiveQuestion:
 
 
 class _Question:
-    """One pattern."""
-
-    __slots__ = ("_last_outside", "_right", "_search", "pattern", "reach")
+    """One pattern; compiled when it is first asked, for most never are."""
 
     def __init__(self, pattern: str) -> None:
-        bounds, stranger = prove(pattern), outside(pattern)
+        bounds = prove(pattern)
         self.pattern = pattern
         self.reach = bounds.reach
         self._right = bounds.right
-        self._last_outside = regex.compile(f"(?r){stranger}").search if stranger else None
-        self._search = regex.compile(f"(?:{pattern}){_ONE_MORE}").search
+
+    @functools.cached_property
+    def _search(self) -> Callable[..., regex.Match[str] | None]:
+        return regex.compile(f"(?:{self.pattern}){_ONE_MORE}").search
+
+    @functools.cached_property
+    def _last_outside(self) -> Callable[..., regex.Match[str] | None] | None:
+        stranger = outside(self.pattern)
+        return regex.compile(f"(?r){stranger}").search if stranger else None
 
     def first(self, text: str, begin: int, live: int) -> int:
         """From where on a match that reaches the end of the text may begin.

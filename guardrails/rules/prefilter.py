@@ -29,6 +29,9 @@ _NEAR_CHARS: Final = 96
 # So many digits make a number worth a second look: a year has them, most words of prose do not.
 NUMBER_DIGITS: Final = 4
 
+# Hyperscan refuses what is much longer, after a second of trying.
+_MAX_EXPRESSION: Final = 20_000
+
 # Bytes of a character.
 _MAX_BYTES: Final = 4
 # Bytes that begin no character.
@@ -231,16 +234,15 @@ def merged(places: Iterable[Places]) -> Places:
 
 class _Scanner:
     def __init__(self, expressions: Iterable[bytes], *, flags: int) -> None:
-        wanted = dict(enumerate(expressions))
+        offered = dict(enumerate(expressions))
         self._flags = flags | hyperscan.HS_FLAG_DOTALL
-        self.always: tuple[int, ...] = ()
+        wanted = {at: each for at, each in offered.items() if 0 < len(each) <= _MAX_EXPRESSION}
         try:
             self._database = self._compile(wanted)
         except hyperscan.HyperscanError:
-            self.always = tuple(index for index in wanted if not self._compiles(wanted[index]))
-            self._database = self._compile(
-                {index: wanted[index] for index in wanted if index not in self.always}
-            )
+            wanted = {at: each for at, each in wanted.items() if self._compiles(each)}
+            self._database = self._compile(wanted)
+        self.always = tuple(at for at in offered if at not in wanted)
 
     def hits(self, data: bytes) -> dict[int, list[int]]:
         """Where matches end in the bytes, by number of the expression, in order."""

@@ -8,6 +8,7 @@ What makes that exact is `LiveQuestion`; what makes it fast is
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from typing import TYPE_CHECKING
@@ -21,7 +22,8 @@ from .prefilter import Places, Prefilter
 from .rule import VALUE_GROUP, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    import re
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = ["RuleScan", "RuleSet"]
 
@@ -36,7 +38,7 @@ class RuleSet:
         search; rules that are known to search fast only have their sum watched.
         """
         self.rules = tuple(rules)
-        self._compiled = tuple(_CompiledRule(rule) for rule in self.rules)
+        self._compiled = tuple(_CompiledRule(rule, at_once=timed) for rule in self.rules)
         self.timed = timed
         self._prefilter = Prefilter([rule.sought for rule in self.rules])
         self._live = LiveQuestion([_anonymous(rule.pattern) for rule in self.rules])
@@ -116,15 +118,22 @@ class RuleScan:
 
 
 class _CompiledRule:
-    __slots__ = ("_accept", "_context", "_rule", "_search", "_value")
+    """A rule whose patterns are compiled when they are first needed; a policy's come at once."""
 
-    def __init__(self, rule: Rule) -> None:
-        pattern = regex.compile(rule.pattern)
+    def __init__(self, rule: Rule, *, at_once: bool) -> None:
         self._rule = rule
-        self._search = pattern.search
-        self._value: str | int = VALUE_GROUP if VALUE_GROUP in pattern.groupindex else 0
+        self._value: str | int = VALUE_GROUP if f"(?P<{VALUE_GROUP}>" in rule.pattern else 0
         self._accept = rule.accept
-        self._context = rule.context.compile() if rule.context else None
+        if at_once:
+            _ = self._search, self._context
+
+    @functools.cached_property
+    def _search(self) -> Callable[..., regex.Match[str] | None]:
+        return regex.compile(self._rule.pattern).search
+
+    @functools.cached_property
+    def _context(self) -> re.Pattern[str] | None:
+        return self._rule.context.compile() if self._rule.context else None
 
     def candidates(
         self, text: str, position: int, places: Places, *, timeout_s: float | None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import regex
 
-from .bounds import LOOKS, MAX_CHARS, REPEATS, ops, parser
+from .bounds import LOOKS, MAX_CHARS, REPEATS, ops, parsed, parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ def widened(pattern: str) -> bytes:
 
 def nodes(pattern: str) -> tuple[list[tuple[Any, Any]], bool]:
     """The nodes of a pattern, and whether it ignores case as a whole."""
-    tree = parser.parse(pattern)
+    tree = parsed(pattern)
     return list(tree), bool(tree.state.flags & _IGNORECASE)
 
 
@@ -56,7 +56,7 @@ def head(pattern: str, max_chars: int) -> tuple[bytes, int]:
 
     Nothing if the pattern begins with something wider than `max_chars`.
     """
-    tree = parser.parse(pattern)
+    tree = parsed(pattern)
     found: list[tuple[Any, Any]] = []
     for operator, argument in tree:
         found.append((operator, argument))

@@ -96,7 +96,7 @@ def _serves(python, service, folder):
             f"with grpc.insecure_channel('unix:{socket}') as channel:\n"
             "    request = pb.HealthCheckRequest(service=" + repr(service.grpc_name) + ")\n"
             "    stub = stubs.HealthStub(channel)\n"
-            "    print(stub.Check(request, timeout=30, wait_for_ready=True).status)"
+            "    print(stub.Check(request, timeout=200, wait_for_ready=True).status)"
         )
         answer = _run(python, ask, folder).strip()
     finally:

@@ -145,7 +145,6 @@ async def _everything(told, addresses):
                 pass
             return stream
 
-        await _debugged(told)
         for _ in range(3):
             await note("ok", client.generate(tool))
             await note("streamed", streamed())
@@ -153,6 +152,7 @@ async def _everything(told, addresses):
             await note("cached", client.generate(prompt, temperature=0.0))
             await note("cancelled", cancelled())
             await note("timed_out", client.generate("word " * 400 + SECRET, deadline_s=4.0))
+        await _debugged(told)
         # The first of these was a miss.
         del told.trace_ids["cached"][0]
         with suppress(VedetteError):

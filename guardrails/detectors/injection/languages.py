@@ -10,6 +10,7 @@ there is looked at once the rest of the sentence has come. That keeps a hundred 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -106,10 +107,12 @@ def _folded(pattern: str) -> str:
 
 
 def _at_once(order: str) -> Callable[[str], tuple[int, int] | None]:
-    match = regex.compile(order).match
+    @functools.cache
+    def compiled() -> regex.Pattern[str]:
+        return regex.compile(order)
 
     def narrow(text: str) -> tuple[int, int] | None:
-        found = match(text)
+        found = compiled().match(text)
         return found.span() if found is not None and is_said(found[0]) else None
 
     return narrow
