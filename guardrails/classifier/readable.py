@@ -1,7 +1,8 @@
 """The text as the classifier reads it: disguises taken off, so that training need not learn them.
 
 Covered: compatibility forms, zero-width and tag characters, look-alike letters inside Latin words,
-spaced letters, digits for letters, HTML entities, percent, base64, hexadecimal and binary runs.
+marks on nearly every vowel, spaced letters, digits for letters, HTML entities, percent, base64,
+hexadecimal and binary runs.
 Not covered: ciphers, words split over messages, a text written backwards, invented alphabets.
 """
 
@@ -29,6 +30,13 @@ _PAIRS: Final = (
 _LOOKALIKES: Final = {ord(pair[0]): pair[1] for pair in _PAIRS.split()}
 _LEET: Final = str.maketrans("013457@$!8", "oieastasib")
 
+# Vietnamese marks two of three vowels, and no language much more.
+_MARKED_SHARE: Final = 0.8
+_FEWEST_MARKED: Final = 8
+_VOWEL: Final = re.compile(r"[aeiouAEIOU]")
+_MARKED_VOWEL: Final = re.compile(r"[aeiouAEIOU](?=[\u0300-\u036f])")
+_MARKS: Final = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
+
 _WORD: Final = re.compile(r"\w+")
 _SPACED: Final = re.compile(r"(?<!\w)\w(?:([ \-_.*·/])\w)(?:\1\w){2,}(?!\w)")
 _SPACED_SHORT: Final = re.compile(r"(?<!\w)\w(?:([ \-_.*·/])\w)(?:\1\w)*(?!\w)")
@@ -43,7 +51,7 @@ _BINARY: Final = re.compile(r"(?:[01]{8}[ ,]?){4,}")
 
 def readable(text: str) -> str:
     """The same text with known disguises taken off; ordinary text comes back as it was."""
-    plain = text if text.isascii() else _letters(_visible(text))
+    plain = text if text.isascii() else _letters(_unmarked(_visible(text)))
     if "&" in plain:
         plain = html.unescape(plain)
     if "%" in plain:
@@ -71,6 +79,15 @@ def _shown(char: str) -> str:
     if 0xFE00 <= code <= 0xFE0F or code == 0x034F:
         return ""
     return "" if unicodedata.category(char) == "Cf" else char
+
+
+def _unmarked(text: str) -> str:
+    """Latin letters without accents, where nearly every vowel has one."""
+    apart = unicodedata.normalize("NFD", text)
+    marked = len(_MARKED_VOWEL.findall(apart))
+    if marked < max(_FEWEST_MARKED, _MARKED_SHARE * len(_VOWEL.findall(apart))):
+        return text
+    return unicodedata.normalize("NFC", _MARKS.sub("", apart))
 
 
 def _letters(text: str) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +20,18 @@ def test_disguise_is_taken_off(name):
     assert seen.split() == ATTACK.lower().split()
 
 
+def test_marks_on_every_vowel_are_taken_off():
+    """However they are written: as letters of their own, or as marks that follow."""
+    marked = "".join(char + ("\u0301" if char in "aeiou" else "") for char in ATTACK)
+    read = {readable(unicodedata.normalize(form, marked)) for form in ("NFC", "NFD")}
+    assert {ATTACK} == read
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "Tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm và quyền.",
+        "Été à la plage, où est passé l'élève préféré de l'école ?",
         "I have 3 apples, version v2.0.1, a 4x4 car and an A4 page.",
         "Call me at 10:30 or write to bob42@mail.example.",
         "sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
