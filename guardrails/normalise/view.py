@@ -28,7 +28,7 @@ _SELF_EVIDENT: Final = r"\x00-\x7f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-
 class Stretches:
     """What reads as something else as a whole, and the reading by name of the group.
 
-    Each begins with one of the `marks`, if there are any.
+    Each begins with one of the `marks`, unless they are not known.
     """
 
     pattern: regex.Pattern[str]
@@ -51,22 +51,27 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """One kind of stretch; `hint` is a short pattern that each begins with."""
+    """One kind of stretch.
+
+    `hint` is a short pattern that each begins with, `mark` the character where it is always one.
+    """
 
     pattern: str
     read: Callable[[str], str | None]
     hint: str | None = None
+    mark: str | None = None
 
 
-def _stretches(kinds: Mapping[str, _Kind], *, marks: str | None = None) -> Stretches:
+def _stretches(kinds: Mapping[str, _Kind]) -> Stretches:
     patterns = [kind.pattern for kind in kinds.values()]
+    marks = [kind.mark for kind in kinds.values() if kind.mark is not None]
     named = "|".join(f"(?P<{name}>{kind.pattern})" for name, kind in kinds.items())
     return Stretches(
         pattern=regex.compile(named),
         live=LiveQuestion(patterns),
         prefilter=Prefilter([Sought(pattern=k.pattern, hint=k.hint) for k in kinds.values()]),
         readings={name: kind.read for name, kind in kinds.items()},
-        marks=marks,
+        marks="".join(marks) if len(marks) == len(kinds) else None,
     )
 
 
@@ -106,9 +111,13 @@ def _leet(text: str) -> str:
 
 _VALUES: Final = {
     "entity": _Kind(
-        pattern=r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});", read=_entity
+        pattern=r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});",
+        read=_entity,
+        mark="&",
     ),
-    "percent": _Kind(pattern=r"(?:%[0-9A-Fa-f]{2}){1,1024}", read=_percent, hint="%[0-9A-Fa-f]{2}"),
+    "percent": _Kind(
+        pattern=r"(?:%[0-9A-Fa-f]{2}){1,1024}", read=_percent, hint="%[0-9A-Fa-f]{2}", mark="%"
+    ),
 }
 _PHRASES: Final = {
     # Not "a.m." and not initials: at least three letters, all with the same kind of gap.
@@ -131,7 +140,7 @@ _ODD: Final = regex.compile(f"[^{_SELF_EVIDENT}]")
 
 PLAIN: Final = View(
     name="plain",
-    stretches=_stretches(_VALUES, marks="&%"),
+    stretches=_stretches(_VALUES),
     odd=_ODD,
     read=characters.plain,
     lowers=False,

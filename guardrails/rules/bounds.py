@@ -36,6 +36,8 @@ REPEATS: Final = (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT)
 
 # A rule that may match more than this holds back more than a stream should ever hold.
 MAX_CHARS: Final = 16_384
+# So many patterns are remembered: those of this package, and room for policies.
+_PATTERNS: Final = 4096
 # Farther than any text.
 ENDLESS: Final = 1 << 62
 
@@ -63,7 +65,7 @@ class Bounds:
         return self.max_chars is not None
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_PATTERNS)
 def parsed(pattern: str) -> Any:
     """The parse tree of a pattern, for reading only; rules are asked about theirs often.
 
@@ -73,7 +75,7 @@ def parsed(pattern: str) -> Any:
     return parser.parse(pattern)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_PATTERNS)
 def prove(pattern: str) -> Bounds:
     """Read the bounds off the pattern.
 

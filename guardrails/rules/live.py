@@ -104,7 +104,7 @@ class _Question:
         worth a look where much is left to search, or where what comes from `live` on is no news.
         """
         is_short = live == len(text) and live - begin < _SHORT_CHARS
-        if self._last_outside is None or is_short:
+        if is_short or self._last_outside is None:
             return begin
         found = self._last_outside(text, begin, max(begin, len(text) - self._right))
         return begin if found is None else found.end()

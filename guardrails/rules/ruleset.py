@@ -32,7 +32,7 @@ class RuleSet:
     """Compiled rules; immutable and shared by every scan."""
 
     def __init__(self, rules: Iterable[Rule], *, timed: bool = True) -> None:
-        """Compile; costs milliseconds a rule, so do it once.
+        """Compile what says where the rules could match; do it once and share it.
 
         With `timed`, a search that takes too long is broken off. That costs two microseconds a
         search; rules that are known to search fast only have their sum watched.

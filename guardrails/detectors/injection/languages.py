@@ -49,9 +49,9 @@ def _rules(language: Language) -> Iterator[Rule]:
     apart = "" if language.unspaced else r"(?<!\w)"
     negated = _folded(rf"(?<!{_either(language.negation)}{_NEAR})")
     for name, (order, first_words) in (
-        ("override", orders.override()),
-        ("disclose", orders.disclose()),
-        ("unbound", orders.unbound()),
+        ("override", orders.override_order()),
+        ("disclose", orders.disclose_order()),
+        ("unbound", orders.unbound_order()),
     ):
         beginnings = _beginnings(first_words, unspaced=language.unspaced)
         begin = f"{OPENED}(?:{'|'.join(each.pattern for each in beginnings)})"
@@ -118,85 +118,84 @@ def _at_once(order: str) -> Callable[[str], tuple[int, int] | None]:
     return narrow
 
 
-class _Spaced:
+class _Words:
+    """The words of a language as patterns."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        self.negation = _either(language.negation)
+        self.disregard, self.earlier, self.every = map(
+            _either, (language.disregard, language.earlier, language.every)
+        )
+        self.orders = _either(language.orders)
+        self.orders_or_rules = _either(f"{language.orders}|{language.rules}")
+        self.everything = f"|{_either(language.everything)}" if language.everything else ""
+        self.disclose, self.hidden = _either(language.disclose), _either(language.hidden)
+        self.you, self.unbound = _either(language.you), _either(language.unbound)
+
+    @property
+    def of_override(self) -> str:
+        """What such an order begins with, where the object may come first."""
+        words = self.language
+        return "|".join(
+            filter(None, (words.disregard, words.earlier, words.every, words.everything))
+        )
+
+    @property
+    def of_disclose(self) -> str:
+        """What such an order begins with, where the object may come first."""
+        return f"{self.language.disclose}|{self.language.hidden}"
+
+
+class _Spaced(_Words):
     """Orders of a language that writes spaces between words, and the words they begin with."""
 
-    def __init__(self, language: Language) -> None:
-        self._language = language
-        self._not = _either(language.negation)
-
-    def override(self) -> tuple[str, str]:
-        words = self._language
-        verb, earlier, every = map(_either, (words.disregard, words.earlier, words.every))
-        orders = _either(words.orders)
-        either = _either(f"{words.orders}|{words.rules}")
+    def override_order(self) -> tuple[str, str]:
         some = rf"(?:{_WORD}{_GAP}){{0,2}}"
-        which = rf"{earlier}{_GAP}{some}{either}|{every}{_GAP}{some}{orders}"
-        if words.everything:
-            which += f"|{_either(words.everything)}"
-        behind = rf"{either}{_GAP}{some}{earlier}|{orders}{_GAP}{every}"
-        affirmed = rf"{verb}(?!\w)(?!{_GAP}{self._not}(?!\w))"
-        kept = rf"(?!{_GAP}{self._not}(?!\w))"
+        which = rf"{self.earlier}{_GAP}{some}{self.orders_or_rules}"
+        which += rf"|{self.every}{_GAP}{some}{self.orders}{self.everything}"
+        behind = rf"{self.orders_or_rules}{_GAP}{some}{self.earlier}"
+        behind += rf"|{self.orders}{_GAP}{self.every}"
+        kept = rf"(?!{_GAP}{self.negation}(?!\w))"
+        affirmed = rf"{self.disregard}(?!\w){kept}"
         first = rf"{affirmed}{_GAP}{some}(?:{which}|{behind})(?!\w){kept}"
-        if not words.object_first:
-            return first, words.disregard
-        last = rf"(?:{which}){_GAP}{some}(?<!{self._not}{_NEAR}){affirmed}"
-        return f"(?:{first}|{last})", _also(
-            words.disregard, words.earlier, words.every, words.everything
-        )
+        if not self.language.object_first:
+            return first, self.language.disregard
+        last = rf"(?:{which}){_GAP}{some}(?<!{self.negation}{_NEAR}){affirmed}"
+        return f"(?:{first}|{last})", self.of_override
 
-    def disclose(self) -> tuple[str, str]:
-        words = self._language
-        verb, hidden = _either(words.disclose), _either(words.hidden)
+    def disclose_order(self) -> tuple[str, str]:
         some = rf"(?:{_WORD}{_GAP}){{0,3}}"
-        first = rf"{verb}{_GAP}{some}{hidden}(?!\w)"
-        if not words.object_first:
-            return first, words.disclose
-        last = rf"{hidden}{_GAP}{some}(?<!{self._not}{_NEAR}){verb}(?!\w)"
-        return f"(?:{first}|{last})", f"{words.disclose}|{words.hidden}"
+        first = rf"{self.disclose}{_GAP}{some}{self.hidden}(?!\w)"
+        if not self.language.object_first:
+            return first, self.language.disclose
+        last = rf"{self.hidden}{_GAP}{some}(?<!{self.negation}{_NEAR}){self.disclose}(?!\w)"
+        return f"(?:{first}|{last})", self.of_disclose
 
-    def unbound(self) -> tuple[str, str]:
-        you, unbound = _either(self._language.you), _either(self._language.unbound)
+    def unbound_order(self) -> tuple[str, str]:
         between = rf"(?:{_WORD}{_GAP}){{0,6}}"
-        return rf"{you}{_GAP}{between}{unbound}(?!\w)", self._language.you
+        return rf"{self.you}{_GAP}{between}{self.unbound}(?!\w)", self.language.you
 
 
-class _Unspaced:
+class _Unspaced(_Words):
     """Orders of a language whose words run on, and the words they begin with."""
 
-    def __init__(self, language: Language) -> None:
-        self._language = language
-        self._not = _either(language.negation)
-
-    def override(self) -> tuple[str, str]:
-        words = self._language
-        verb, earlier, every = map(_either, (words.disregard, words.earlier, words.every))
-        orders = _either(words.orders)
-        either = _either(f"{words.orders}|{words.rules}")
-        which = rf"(?:{earlier}{_RUN}{{0,6}}{either}|{every}{_RUN}{{0,4}}{orders}"
-        which += f"|{_either(words.everything)})" if words.everything else ")"
-        behind = rf"{either}{_RUN}{{0,4}}{earlier}"
-        affirmed = rf"{verb}(?!{self._not})"
+    def override_order(self) -> tuple[str, str]:
+        which = rf"(?:{self.earlier}{_RUN}{{0,6}}{self.orders_or_rules}"
+        which += rf"|{self.every}{_RUN}{{0,4}}{self.orders}{self.everything})"
+        behind = rf"{self.orders_or_rules}{_RUN}{{0,4}}{self.earlier}"
+        affirmed = rf"{self.disregard}(?!{self.negation})"
         first = rf"{affirmed}{_RUN}{{0,6}}(?:{which}|{behind})"
-        last = rf"{which}{_RUN}{{0,8}}(?<!{self._not}){affirmed}"
-        return f"(?:{first}|{last})", _also(
-            words.disregard, words.earlier, words.every, words.everything
-        )
+        last = rf"{which}{_RUN}{{0,8}}(?<!{self.negation}){affirmed}"
+        return f"(?:{first}|{last})", self.of_override
 
-    def disclose(self) -> tuple[str, str]:
-        words = self._language
-        verb, hidden = _either(words.disclose), _either(words.hidden)
-        first = rf"{verb}{_RUN}{{0,10}}{hidden}"
-        last = rf"{hidden}{_RUN}{{0,8}}(?<!{self._not}){verb}"
-        return f"(?:{first}|{last})", f"{words.disclose}|{words.hidden}"
+    def disclose_order(self) -> tuple[str, str]:
+        first = rf"{self.disclose}{_RUN}{{0,10}}{self.hidden}"
+        last = rf"{self.hidden}{_RUN}{{0,8}}(?<!{self.negation}){self.disclose}"
+        return f"(?:{first}|{last})", self.of_disclose
 
-    def unbound(self) -> tuple[str, str]:
-        you, unbound = _either(self._language.you), _either(self._language.unbound)
-        return rf"{you}{_RUN}{{0,14}}{unbound}", self._language.you
-
-
-def _also(*words: str) -> str:
-    return "|".join(filter(None, words))
+    def unbound_order(self) -> tuple[str, str]:
+        return rf"{self.you}{_RUN}{{0,14}}{self.unbound}", self.language.you
 
 
 def _either(words: str) -> str:
