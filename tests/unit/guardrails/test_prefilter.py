@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from string import ascii_lowercase
 
 import pytest
 import regex
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrails.detectors import RuleDetector, builtin
-from guardrails.rules import Digits, LiveQuestion, Prefilter
+from guardrails.rules import Digits, LiveQuestion, Prefilter, Sought
 
 RULES = [rule for each in builtin() if isinstance(each, RuleDetector) for rule in each.rules]
 EDGES = ["", " ", "\n", "x", "9", ".", "-", "é", "中", "_", "("]
@@ -118,6 +119,23 @@ def test_every_match_begins_in_a_place_that_the_prefilter_names(
                 low <= found.start() < high and (end >= needed or end >= len(text))
                 for low, high, end in places.get(index, ())
             ), (rule.id, found)
+
+
+def test_letters_that_are_the_same_but_for_case_are_looked_for():
+    """Some characters outside ASCII equal an ASCII letter when case is ignored, and only those."""
+    beyond = "".join(chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000)
+    twins = {
+        (letter, twin)
+        for letter in ascii_lowercase
+        for twin in regex.findall(f"(?i){letter}", beyond)
+    }
+    found = {
+        (letter, twin)
+        for letter, twin in twins
+        if Prefilter([Sought(pattern=f"(?i)no{letter}e")]).places(f" NO{twin}E ", 0)
+    }
+    assert twins
+    assert twins == found
 
 
 def test_the_drawn_texts_do_match_their_rules():
