@@ -8,7 +8,6 @@
     ├─ Unauthenticated        no valid credential
     ├─ PermissionDenied       a valid credential that does not suffice
     ├─ DeadlineExceeded       no time left
-    ├─ Unimplemented          part of the contract, not built yet
     ├─ Unavailable            a part is down; says when to come back
     └─ Internal               our mistake; the cause goes to the log, never to the caller
 
@@ -44,7 +43,6 @@ __all__ = [
     "PermissionDenied",
     "Unauthenticated",
     "Unavailable",
-    "Unimplemented",
     "Violation",
 ]
 
@@ -182,14 +180,6 @@ class DeadlineExceeded(Fault):
     code = grpc.StatusCode.DEADLINE_EXCEEDED
     default_reason = "DEADLINE_EXCEEDED"
     default_message = "The deadline passed before the work was done."
-
-
-class Unimplemented(Fault):
-    """The contract has it, this version has not."""
-
-    code = grpc.StatusCode.UNIMPLEMENTED
-    default_reason = "NOT_IMPLEMENTED"
-    default_message = "This call is part of the contract and not built yet."
 
 
 class Unavailable(Fault):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
 from pathlib import Path
@@ -77,23 +76,6 @@ def test_the_status_table_lists_nothing_else():
     rows = re.findall(r"^\| `(\w+)/(\w+)` \|", README, re.MULTILINE)
     short = {".".join(rpc.rsplit(".", 2)[1:]) for rpc in RPCS}
     assert {".".join(row) for row in rows} == short
-
-
-def _unbuilt():
-    """The calls whose servicer does nothing but say that it is not built."""
-    for service in ("gateway", "guardrails", "inference"):
-        tree = ast.parse((ROOT / service / "service.py").read_text())
-        for method in ast.walk(tree):
-            if isinstance(method, ast.AsyncFunctionDef) and len(method.body) == 2:
-                last = method.body[-1]
-                if isinstance(last, ast.Raise) and ast.unparse(last.exc) == "Unimplemented":
-                    yield f"{service.title()}Service/{method.name}"
-
-
-def test_the_status_table_tells_what_is_built():
-    """A call is marked UNIMPLEMENTED in the README exactly if it is."""
-    rows = re.findall(r"^\| `(\w+/\w+)` \| `UNIMPLEMENTED` \|", README, re.MULTILINE)
-    assert set(rows) == set(_unbuilt())
 
 
 def test_the_messages_in_the_examples_exist():

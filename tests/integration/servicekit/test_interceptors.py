@@ -187,7 +187,6 @@ FAULTS = {
     errors.Unauthenticated: StatusCode.UNSET,
     errors.PermissionDenied: StatusCode.UNSET,
     errors.DeadlineExceeded: StatusCode.ERROR,
-    errors.Unimplemented: StatusCode.ERROR,
     errors.Unavailable: StatusCode.ERROR,
     errors.Internal: StatusCode.ERROR,
 }
