@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from .failures import report
 from .findings import Action, Direction, Execution, ExecutionState, Finding, Role
 from .pseudonyms import Placeholders, Restorer
+from .recollection import Recollection
 from .redaction import Redactor
 from .surroundings import Surroundings, Text
 
@@ -39,12 +40,19 @@ _SHORTEST_SLICE_CHARS: Final = 1_024
 _LONGEST_SLICE_CHARS: Final = 65_536
 _SLICE_S: Final = 0.01
 
+# Some hundred conversations of forty messages; less than a kilobyte each.
+_MOST_STRETCHES: Final = 4_096
+
 
 _NOWHERE: Final = Surroundings()
 
 
 class _Keep(Protocol):
     def __call__(self, values: Mapping[str, str], /) -> Awaitable[None]: ...
+
+
+class _Ask(Protocol):
+    def __call__(self, question: Question, /) -> Awaitable[Mapping[str, float]]: ...
 
 
 class Judge(Protocol):
@@ -87,6 +95,7 @@ class Checker:
             clock: seconds that only grow.
         """
         self._judges = dict(judges or {})
+        self._recollection = Recollection(_MOST_STRETCHES)
         self._vault = vault
         self._secret = secret
         self._clock = clock
@@ -126,11 +135,17 @@ class Checker:
         )
         return StreamedCheck(
             window,
-            judges={**self._judges, **policy.judges} if policy.judges else self._judges,
+            ask=functools.partial(self._ask, policy, surroundings.tenant),
             keep=keep,
             original=[] if keep_original else None,
             clock=self._clock,
         )
+
+    async def _ask(
+        self, policy: CompiledPolicy, tenant: str, question: Question
+    ) -> Mapping[str, float]:
+        judge = policy.judges.get(question.detector) or self._judges[question.detector]
+        return await self._recollection.scores(judge, question.text, tenant=tenant)
 
     async def restore(self, text: str, scope: Scope) -> tuple[str, int]:
         """Put values back for the placeholders in a text; also, how many were put back.
@@ -179,21 +194,21 @@ class StreamedCheck:
         self,
         window: GuardWindow,
         *,
-        judges: Mapping[str, Judge],
+        ask: _Ask,
         keep: _Keep | None,
         original: list[str] | None,
         clock: Callable[[], float],
     ) -> None:
         """Feed this window.
 
-        `keep` stores the values behind placeholders before any release, `original` takes the
-        pieces as they come.
+        `ask` gets a question answered by its detector's judge, `keep` stores the values behind
+        placeholders before any release, `original` takes the pieces as they come.
         """
         self._keep = keep
         self._pieces = original
         self._slice_chars = _FIRST_SLICE_CHARS
         self.window = window
-        self._judges = judges
+        self._ask = ask
         self._clock = clock
 
     @property
@@ -266,29 +281,22 @@ class StreamedCheck:
         return release
 
     async def _answered(self) -> AsyncGenerator[Release]:
-        # Detectors of one judge ask about the same stretches: it answers once for all of them.
         while questions := self.window.pending():
-            answers: dict[tuple[int, str], Mapping[str, float]] = {}
             for question in questions:
-                yield await self._ask(question, answers)
+                yield await self._answer(question)
 
-    async def _ask(
-        self, question: Question, answers: dict[tuple[int, str], Mapping[str, float]]
-    ) -> Release:
+    async def _answer(self, question: Question) -> Release:
         timeout_s = self.window.timeout_s(question.detector)
         started_s = self._clock()
         try:
-            judge = self._judges[question.detector]
-            key = id(judge), question.text
-            if key not in answers:
-                async with asyncio.timeout(timeout_s):
-                    answers[key] = await judge.judge(question.text)
+            async with asyncio.timeout(timeout_s):
+                scores = await self._ask(question)
         except TimeoutError:
             return self.window.fail(question.detector, ExecutionState.TIMED_OUT)
         except Exception as error:  # noqa: BLE001 - whatever a judge raises, it did not answer
             report(question.detector, error)
             return self.window.fail(question.detector, ExecutionState.FAILED)
-        return self.window.resolve(question, answers[key], busy_s=self._clock() - started_s)
+        return self.window.resolve(question, scores, busy_s=self._clock() - started_s)
 
 
 async def _one(text: str) -> AsyncIterator[str]:
