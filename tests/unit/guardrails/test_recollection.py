@@ -7,7 +7,13 @@ import weakref
 
 import pytest
 
+from guardrails.checking import Checker, Text
+from guardrails.classifier import classifier
+from guardrails.detectors import builtin
+from guardrails.findings import Action, Direction, Role
+from guardrails.policy import PolicyStore
 from guardrails.recollection import Recollection
+from guardrails.surroundings import Surroundings
 
 
 class Judge:
@@ -78,3 +84,51 @@ async def test_what_a_judge_said_goes_with_the_judge():
     del judge
     gc.collect()
     assert None is gone()
+
+
+class Conversation:
+    """A guardrails over the judge, which every text is put to whole."""
+
+    def __init__(self, folder, judge):
+        (folder / "mine.yaml").write_text(
+            "version: 1\ninput: {detectors: {attacks: {action: block}, planted: {action: block}}}\n"
+            "output: {detectors: {}}\n"
+        )
+        judged = classifier().detectors
+        known = {detector.name: detector for detector in (*builtin(), *judged)}
+        self._policy = PolicyStore(folder=folder, default_name="mine", detectors=known).get("mine")
+        self._checker = Checker(judges={each.name: judge for each in judged})
+
+    async def turn(self, *texts, tenant):
+        """Check all messages of a turn; what became of each."""
+        return [
+            (
+                await self._checker.check(
+                    self._policy,
+                    Text(role=Role.USER, text=text),
+                    direction=Direction.INPUT,
+                    surroundings=Surroundings(tenant=tenant),
+                )
+            ).action
+            for text in texts
+        ]
+
+
+class Scoring(Judge):
+    """Finds an attack in one text."""
+
+    async def judge(self, text):
+        await super().judge(text)
+        return {"direct": float(text == "attack"), "planted": 0.0}
+
+
+async def test_a_turn_asks_only_about_what_is_new_in_the_conversation(tmp_path):
+    """Two detectors of one judge ask once, an old attack blocks again, others begin anew."""
+    judge = Scoring()
+    conversation = Conversation(tmp_path, judge)
+    await conversation.turn("hello", tenant="a")
+    turn = await conversation.turn("hello", "attack", "hello", "attack", tenant="a")
+    assert [Action.ALLOW, Action.BLOCK] * 2 == turn
+    assert ["hello", "attack"] == judge.asked
+    await conversation.turn("hello", tenant="b")
+    assert ["hello", "attack", "hello"] == judge.asked
