@@ -5,8 +5,10 @@
 `direct` calls the model; `floor` is a bare grpc.aio program that makes the calls a guarded answer
 takes and nothing else; `gateway` is the gateway before the same two servers, which answer at once;
 `vedette` is the gateway with the real guardrails under a policy of rules alone. Two processes make
-the load. All take turns, so that a ratio compares the same moments of the machine. `--peers` adds
-LiteLLM's proxy before an upstream as weightless as the others.
+the load. All take turns, so that a ratio compares the same moments of the machine. Below each line
+stands what a call, or an event of a stream, costs each process in processor time, which says more
+than latency where others use the machine too. `--peers` adds LiteLLM's proxy before an upstream as
+weightless as the others.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import grpc
+import psutil
 
 from benchmarks import litellm_peer
 from benchmarks.figures import quantile, unary_summary
@@ -34,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
-ROUNDS = 3
 # Every detector that is made of rules; the classifier's are left out.
 _RULES = """
 version: 1
@@ -62,6 +65,25 @@ _MODEL = "vedette.inference.v1.InferenceService"
 _REQUEST = pb.GenerateRequest(
     messages=[pb.Message(role=pb.ROLE_USER, text="Say some words.")]
 ).SerializeToString()
+
+
+class Server(NamedTuple):
+    """A running server."""
+
+    address: str
+    pid: int
+
+
+class _Way(NamedTuple):
+    """What is called, and the processes that have a part in the answer."""
+
+    service: str
+    servers: dict[str, Server]
+
+    @property
+    def target(self) -> str:
+        """The address of the first, which is the one that is called."""
+        return next(iter(self.servers.values())).address
 
 
 @asynccontextmanager
@@ -111,33 +133,57 @@ async def _stream_caller(
     return streams
 
 
-async def load(target: str, service: str, kind: str, callers: int, seconds: float) -> None:
-    """One process of load; prints what it saw as JSON."""
+async def load(  # noqa: PLR0913, PLR0917 - what a command line says
+    target: str, service: str, kind: str, callers: int, seconds: float, pids: list[int]
+) -> None:
+    """One process of load; prints what it saw as JSON, with what its own and these took."""
     caller: Any = _unary_caller if kind == "unary" else _stream_caller
+    processes = [psutil.Process(pid) for pid in (*pids, os.getpid())]
     async with grpc.aio.insecure_channel(target) as channel:
         await asyncio.gather(*(_warm_up(channel, service) for _ in range(callers)))
+        before_s = [_busy_s(process) for process in processes]
         until_s = time.perf_counter() + seconds
         lists = await asyncio.gather(*(caller(channel, service, until_s) for _ in range(callers)))
-    print(json.dumps([sample for samples in lists for sample in samples]))
+        busy_s = [_busy_s(process) - s for process, s in zip(processes, before_s, strict=True)]
+    samples = [sample for samples in lists for sample in samples]
+    print(json.dumps({"samples": samples, "busy_s": busy_s}))
 
 
-async def _measure(target: str, service: str, kind: str, callers: int, seconds: float) -> Any:
-    shares = [share for share in (callers - callers // 2, callers // 2) if share]
-    processes = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.gateway", "load"),
-            *(target, service, kind, str(share), str(seconds)),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        for share in shares
-    ]
-    outputs = await asyncio.gather(*(process.communicate() for process in processes))
-    return [sample for output, _ in outputs for sample in json.loads(output)]
+def _busy_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+class _Taken:
+    """What was seen of one way at one level."""
+
+    def __init__(self) -> None:
+        self.samples: list[Any] = []
+        self.busy_s: Counter[str] = Counter()
+
+    async def measure(self, way: _Way, kind: str, callers: int, seconds: float) -> None:
+        """Let two processes of load call it, of which the first looks at the servers' clocks."""
+        shares = [share for share in (callers - callers // 2, callers // 2) if share]
+        pids = [str(server.pid) for server in way.servers.values()]
+        processes = [
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "benchmarks.gateway", "load"),
+                *(way.target, way.service, kind, str(share), str(seconds)),
+                *([] if number else pids),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            for number, share in enumerate(shares)
+        ]
+        outputs = await asyncio.gather(*(process.communicate() for process in processes))
+        for seen in (json.loads(output) for output, _ in outputs):
+            self.samples += seen["samples"]
+            *servers_s, load_s = seen["busy_s"]
+            self.busy_s.update(dict(zip(way.servers, servers_s, strict=False)), load=load_s)
 
 
 @asynccontextmanager
-async def server(*command: str, **environment: str) -> AsyncIterator[str]:
-    """A server process, by the address that it says it listens on.
+async def server(*command: str, **environment: str) -> AsyncIterator[Server]:
+    """A server process, at the port that it says it listens on.
 
     Ours log to a file: a pipe would wake this process for every line, in the middle of the load.
     """
@@ -156,7 +202,7 @@ async def server(*command: str, **environment: str) -> AsyncIterator[str]:
             else:
                 assert process.stdout is not None
                 port = int(await process.stdout.readline())
-            yield f"127.0.0.1:{port}"
+            yield Server(f"127.0.0.1:{port}", process.pid)
         finally:
             if process.returncode is None:
                 process.terminate()
@@ -187,13 +233,20 @@ def _stream_summary(samples: list[Any], seconds: float) -> dict[str, float]:
     }
 
 
-async def _compare(targets: dict[str, tuple[str, str]], kind: str, callers: int, seconds: float):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    samples: dict[str, list[Any]] = {name: [] for name in targets}
-    for _ in range(ROUNDS):
-        for name, (target, service) in targets.items():
-            samples[name] += await _measure(target, service, kind, callers, seconds)
+async def _compare(
+    ways: dict[str, _Way], kind: str, callers: int, options: argparse.Namespace
+) -> dict[str, dict[str, float]]:
+    seen = {name: _Taken() for name in ways}
+    for _ in range(options.rounds):
+        for name, way in ways.items():
+            await seen[name].measure(way, kind, callers, options.seconds)
     summarize = unary_summary if kind == "unary" else _stream_summary
-    return {name: summarize(taken, seconds * ROUNDS) for name, taken in samples.items()}
+    rows = {}
+    for name, taken in seen.items():
+        rows[name] = summarize(taken.samples, options.seconds * options.rounds)
+        units = rows[name]["per_s"] * options.seconds * options.rounds
+        rows[name] |= {f"{part}_busy_ms": s / units * 1e3 for part, s in taken.busy_s.items()}
+    return rows
 
 
 def _report(kind: str, callers: int, rows: dict[str, dict[str, float]]) -> None:
@@ -206,21 +259,26 @@ def _report(kind: str, callers: int, rows: dict[str, dict[str, float]]) -> None:
             for key in keys
         )
         unit = "calls/s" if kind == "unary" else "events/s"
-        print(f"{kind:6} {callers:3} {name:8} {figures}  {row['per_s']:7.0f} {unit}", flush=True)
+        print(f"{kind:6} {callers:3} {name:8} {figures}  {row['per_s']:7.0f} {unit}")
+        busy = {
+            key.removesuffix("_busy_ms"): ms for key, ms in row.items() if key.endswith("_busy_ms")
+        }
+        parts = "  ".join(f"{part} {ms:.3f}" for part, ms in busy.items())
+        print(f"{'':19} busy ms  {parts}  in all {sum(busy.values()):.3f}", flush=True)
 
 
-def _gateway(guard: str, model: str, trace_dir: str) -> AbstractAsyncContextManager[str]:
+def _gateway(guard: Server, model: Server, trace_dir: str) -> AbstractAsyncContextManager[Server]:
     return server(
         "gateway",
         VEDETTE_GATEWAY_PORT="0",
-        VEDETTE_GATEWAY_GUARDRAILS_TARGET=guard,
-        VEDETTE_GATEWAY_INFERENCE_TARGET=model,
+        VEDETTE_GATEWAY_GUARDRAILS_TARGET=guard.address,
+        VEDETTE_GATEWAY_INFERENCE_TARGET=model.address,
         VEDETTE_GATEWAY_TRACE_DIR=trace_dir,
     )
 
 
 @asynccontextmanager
-async def _rule_guard(trace_dir: str) -> AsyncIterator[str]:
+async def _rule_guard(trace_dir: str) -> AsyncIterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "default.yaml").write_text(_RULES)
         async with server(
@@ -228,8 +286,8 @@ async def _rule_guard(trace_dir: str) -> AsyncIterator[str]:
             VEDETTE_GUARDRAILS_PORT="0",
             VEDETTE_GUARDRAILS_POLICIES_DIR=folder,
             VEDETTE_GUARDRAILS_TRACE_DIR=trace_dir,
-        ) as target:
-            yield target
+        ) as guard:
+            yield guard
 
 
 async def measure(options: argparse.Namespace) -> None:
@@ -239,17 +297,19 @@ async def measure(options: argparse.Namespace) -> None:
         start = stack.enter_async_context
         model = await start(server("benchmarks.upstreams", "inference"))
         guard = await start(server("benchmarks.upstreams", "guardrails"))
-        floor = await start(server("benchmarks.upstreams", "floor", guard, model))
+        floor = await start(server("benchmarks.upstreams", "floor", guard.address, model.address))
         rules = await start(_rule_guard(options.trace_dir))
-        targets = {
-            "direct": (model, _MODEL),
-            "floor": (floor, _GATEWAY),
-            "gateway": (await start(_gateway(guard, model, options.trace_dir)), _GATEWAY),
-            "vedette": (await start(_gateway(rules, model, options.trace_dir)), _GATEWAY),
+        bare = await start(_gateway(guard, model, options.trace_dir))
+        whole = await start(_gateway(rules, model, options.trace_dir))
+        ways = {
+            "direct": _Way(_MODEL, {"model": model}),
+            "floor": _Way(_GATEWAY, {"floor": floor, "guard": guard, "model": model}),
+            "gateway": _Way(_GATEWAY, {"gateway": bare, "guard": guard, "model": model}),
+            "vedette": _Way(_GATEWAY, {"gateway": whole, "guard": rules, "model": model}),
         }
         for kind in options.kinds:
             for callers in options.levels:
-                rows = await _compare(targets, kind, callers, options.seconds)
+                rows = await _compare(ways, kind, callers, options)
                 _report(kind, callers, rows)
                 results.append({"kind": kind, "callers": callers, "servers": rows})
     if options.peers:
@@ -262,6 +322,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench gateway", description=__doc__)
     parser.add_argument("--levels", type=lambda text: [int(n) for n in text.split(",")])
     parser.add_argument("--seconds", type=float, default=2.0, help="of each of the rounds")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", type=lambda text: text.split(","), default=["unary", "stream"])
     parser.add_argument("--trace-dir", default="none", help="where the services write spans")
     parser.add_argument("--peers", action="store_true", help="measure LiteLLM's proxy too")
@@ -273,7 +334,7 @@ def _options() -> argparse.Namespace:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["load"]:
-        where, which, what, number, duration = sys.argv[2:]
-        asyncio.run(load(where, which, what, int(number), float(duration)))
+        where, which, what, number, duration, *pids = sys.argv[2:]
+        asyncio.run(load(where, which, what, int(number), float(duration), [int(p) for p in pids]))
     else:
         asyncio.run(measure(_options()))

@@ -55,13 +55,13 @@ async def measure(options: argparse.Namespace) -> None:
                 server(
                     "gateway",
                     VEDETTE_GATEWAY_PORT="0",
-                    VEDETTE_GATEWAY_GUARDRAILS_TARGET=guard,
-                    VEDETTE_GATEWAY_INFERENCE_TARGET=model,
+                    VEDETTE_GATEWAY_GUARDRAILS_TARGET=guard.address,
+                    VEDETTE_GATEWAY_INFERENCE_TARGET=model.address,
                     VEDETTE_GATEWAY_TRACE_DIR="none",
                     VEDETTE_GATEWAY_SPECULATE=early,
                 )
             )
-            channel = await start(grpc.aio.insecure_channel(gateway))
+            channel = await start(grpc.aio.insecure_channel(gateway.address))
             callers[name] = stubs.GatewayServiceStub(channel)
         times: dict[str, list[float]] = {name: [] for name in callers}
         for turn in range(options.streams + 5):
