@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+from servicekit.polling import WITHOUT_HANDOVER
+
+os.environ.setdefault("GRPC_EXPERIMENTS", WITHOUT_HANDOVER)
 
 from gateway.app import GatewayApp
 from gateway.settings import GatewaySettings

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+from servicekit.polling import WITHOUT_HANDOVER
 
 
 def _main() -> int:
@@ -13,6 +16,7 @@ def _main() -> int:
 
         logs.configure(service="guardrails", level="error")
         return check.main(sys.argv[2:])
+    os.environ.setdefault("GRPC_EXPERIMENTS", WITHOUT_HANDOVER)
     from guardrails.app import GuardrailsApp
     from guardrails.settings import GuardrailsSettings
     from servicekit.process import main

@@ -11,6 +11,10 @@ import sys
 # torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
+from servicekit.polling import WITHOUT_HANDOVER
+
+os.environ.setdefault("GRPC_EXPERIMENTS", WITHOUT_HANDOVER)
+
 from inference.app import InferenceApp
 from inference.pull import pull
 from inference.settings import InferenceSettings
