@@ -21,6 +21,8 @@ __all__ = ["MODEL_FOLDER", "Classifier", "classifier"]
 
 MODEL_FOLDER: Final = Path(__file__).parent.parent / "models" / "guard"
 
+_FULL_WINDOW: Final = "The first window of a text is as long as this one, but says more. " * 7
+
 # Three detectors, because a policy gives each its own roles and threshold: the same order is a
 # request from a user and an attack inside a document.
 _DETECTORS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -68,7 +70,10 @@ def _session(folder: Path) -> Scorer:
     # Imported here: a process that judges nothing need not wait for onnxruntime.
     from .session import ModelSession  # noqa: PLC0415
 
-    return ModelSession(folder)
+    session = ModelSession(folder)
+    # The first run allocates and compiles expressions: ten times a later one, for its caller.
+    session.scores(_FULL_WINDOW)
+    return session
 
 
 def classifier(folder: Path = MODEL_FOLDER, *, workers: int = 1) -> Classifier:

@@ -21,9 +21,9 @@ _PARSER.add_argument(
     "--sets", type=Path, default=Path("tests/quality/sets"), help="hand-written sets to measure on"
 )
 _PARSER.add_argument(
-    "--start",
+    "--teacher",
     type=Path,
-    help="a model folder, from which the stages after the first go on",
+    help="a model folder to learn from; without it labels alone teach",
 )
 _PARSER.add_argument(
     "--reviews",
@@ -46,7 +46,7 @@ def main() -> None:
             wheels=arguments.wheels or arguments.out / "wheels",
             sets=arguments.sets,
             seed=arguments.seed,
-            start=arguments.start,
+            teacher=arguments.teacher,
             reviews=arguments.reviews,
             threads=arguments.threads,
         )

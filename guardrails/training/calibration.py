@@ -10,7 +10,15 @@ import numpy as np
 
 from guardrails.classifier.manifest import Anchors
 
-from .clean_documents import CHARS, descriptions, docstrings, modules, pages
+from .clean_documents import (
+    CHARS,
+    descriptions,
+    docstrings,
+    modules,
+    pages,
+    short_descriptions,
+)
+from .corpora import manuals
 from .metrics import threshold_at
 from .rows import INJECTION, MODERATION, Row
 from .synthetic.carriers import BUILDERS
@@ -18,6 +26,7 @@ from .synthetic.grammar import packaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 __all__ = [
     "BUDGETS",
@@ -47,12 +56,15 @@ def in_calibration_half(text: str) -> bool:
     return zlib.crc32(text.encode()) % 2 == 0
 
 
-def pools(held_out: Sequence[Row], written: Sequence[str], *, seed: int) -> Pools:
+def pools(
+    held_out: Sequence[Row], written: Sequence[str], *, wheels: Mapping[str, Path], seed: int
+) -> Pools:
     """Harmless texts by head and family.
 
     Args:
         held_out: rows of sources that never train; the calibration half of them is used.
         written: look-alikes written by hand; the calibration half of them is used.
+        wheels: distributions by name, some of them only for this.
         seed: of the synthetic documents.
     """
     rng = Random(seed)
@@ -77,6 +89,8 @@ def pools(held_out: Sequence[Row], written: Sequence[str], *, seed: int) -> Pool
     documents["library code"] = list(modules())[:_DOCUMENTS]
     documents["library documentation"] = list(docstrings())[:_DOCUMENTS]
     documents["descriptions"] = [text for text in descriptions() if in_calibration_half(text)]
+    documents["short descriptions"] = list(short_descriptions())
+    documents["manuals"] = [text[:CHARS] for text in manuals(wheels)][::2]
     documents["talk pages"] = pages(topics.get("mod_wiki_toxicity_test", ()))
     documents["languages"] = [" ".join(_languages(rng, 30)) for _ in range(60)]
     documents |= {f"{family}, in pieces": _pieces(texts) for family, texts in documents.items()}

@@ -80,7 +80,7 @@ def card(
     inputs: Mapping[str, str],
     counts: Mapping[str, int],
     seed: int,
-    start: str = "",
+    teacher: str = "",
 ) -> str:
     """The card as Markdown."""
     parts = [_ABOUT, _USE, _MADE]
@@ -96,8 +96,8 @@ def card(
         f"\nSynthetic rows come from the phrase grammars of this repository, seed {seed}.\n"
     )
     parts.append("Rows that train and nearly repeat a held-out row were dropped.\n")
-    if start:
-        parts.append(f"Training went on from the model `{start}`.\n")
+    if teacher:
+        parts.append(f"The teacher is the model `{teacher}`.\n")
     for title, table in figures.items():
         parts.append(f"\n## {title[0].upper()}{title[1:]}\n")
         parts.append(_table(table))

@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["CHARS", "descriptions", "docstrings", "modules", "pages", "submodules"]
+__all__ = [
+    "CHARS",
+    "descriptions",
+    "docstrings",
+    "modules",
+    "pages",
+    "short_descriptions",
+    "submodules",
+]
 
 CHARS: Final = 4_500
+_LONG: Final = 4_000
+_SHORTEST: Final = 500
 _COMMENTS: Final = 12
 _PIECES: Final = 3
 _LIBRARY: Final = Path(sysconfig.get_paths()["stdlib"])
@@ -47,7 +57,7 @@ def docstrings() -> Iterator[str]:
 
 
 def descriptions() -> Iterator[str]:
-    """What the installed distributions say about themselves, in pieces."""
+    """What the installed distributions say about themselves, in at most three long pieces."""
     found = {
         each.metadata["Name"]: str(each.metadata.get_payload())  # type: ignore[attr-defined]
         for each in importlib.metadata.distributions()
@@ -55,6 +65,14 @@ def descriptions() -> Iterator[str]:
     for _, text in sorted(found.items()):
         pieces = (text[at : at + CHARS] for at in range(0, len(text), CHARS))
         yield from _long(itertools.islice(pieces, _PIECES))
+
+
+def short_descriptions() -> Iterator[str]:
+    """The same of those that say less than a long piece."""
+    for each in importlib.metadata.distributions():
+        text = str(each.metadata.get_payload())  # type: ignore[attr-defined]
+        if _SHORTEST <= len(text) < _LONG:
+            yield text
 
 
 def pages(comments: Iterable[str]) -> list[str]:
@@ -66,4 +84,4 @@ def pages(comments: Iterable[str]) -> list[str]:
 
 
 def _long(texts: Iterable[str]) -> Iterator[str]:
-    return (text[:CHARS] for text in texts if len(text) >= 4_000)
+    return (text[:CHARS] for text in texts if len(text) >= _LONG)

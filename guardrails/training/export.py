@@ -57,8 +57,8 @@ def export_int8(model: GuardModel, path: Path) -> None:
     whole.unlink()
 
 
-def dequantized(path: Path, *, layers: int = 6) -> dict[str, Tensor]:
-    """The weights of an exported model, up to the rounding of its INT8 scales."""
+def dequantized(path: Path) -> dict[str, Tensor]:
+    """The weights of an exported model of any depth, up to the rounding of its INT8 scales."""
     found = {
         each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer
     }
@@ -69,6 +69,7 @@ def dequantized(path: Path, *, layers: int = 6) -> dict[str, Tensor]:
         return (torch.tensor(found[f"{name}_quantized"]).float() - zero) * scale
 
     numbers = sorted(int(match[1]) for match in map(_NUMBERED.fullmatch, found) if match)
+    layers = (len(numbers) - 2) // len(_LAYER)
     names = [f"layers.{at}.{part}" for at in range(layers) for part in _LAYER]
     matrices = dict(zip(numbers, (*names, "evidence", "attention"), strict=True))
     weights = {

@@ -1,4 +1,4 @@
-"""The encoder and its heads: MiniLM-L6 with one attention pool a head.
+"""The encoder and its heads: three layers of MiniLM's shape with one attention pool a head.
 
 A head weighs the tokens itself, so that a short order in a long window is not averaged away.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -19,9 +19,11 @@ from .rows import HEADS
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["GuardModel", "packaged_encoder"]
+__all__ = ["LAYERS", "GuardModel", "Reading", "packaged_encoder"]
 
-_LAYERS: Final = 6
+LAYERS: Final = 3
+# Which of a teacher's layers a student begins with.
+KEPT: Final = (0, 2, 5)
 _WIDTH: Final = 384
 _ATTENTION_HEADS: Final = 12
 _FEED_FORWARD: Final = 1536
@@ -60,16 +62,24 @@ class _Layer(nn.Module):
         return self.norm(hidden + self.narrow(functional.gelu(self.wide(hidden))))  # type: ignore[no-any-return]
 
 
+class Reading(NamedTuple):
+    """What the model makes of texts: (texts, heads), (texts, tokens, heads) and (.., width)."""
+
+    logits: Tensor
+    evidence: Tensor
+    hidden: Tensor
+
+
 class GuardModel(nn.Module):
     """Token ids in, one logit a head out."""
 
-    def __init__(self) -> None:
+    def __init__(self, layers: int = LAYERS) -> None:
         """Random weights; `load_encoder` puts the pretrained ones in."""
         super().__init__()
         self.words = nn.Embedding(_VOCABULARY, _WIDTH)
         self.positions = nn.Embedding(_POSITIONS, _WIDTH)
         self.embedding_norm = nn.LayerNorm(_WIDTH, eps=_EPSILON)
-        self.layers = nn.ModuleList(_Layer() for _ in range(_LAYERS))
+        self.layers = nn.ModuleList(_Layer() for _ in range(layers))
         self.attention = nn.Linear(_WIDTH, len(HEADS))
         self.evidence = nn.Linear(_WIDTH, len(HEADS))
         nn.init.zeros_(self.attention.weight)
@@ -77,10 +87,10 @@ class GuardModel(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits of shape (texts, heads)."""
-        return self.with_evidence(input_ids, attention_mask)[0]
+        return self.read(input_ids, attention_mask).logits
 
-    def with_evidence(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and what each token says for each head."""
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> Reading:
+        """Logits, what each token says for each head, and the last hidden states."""
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         hidden = self.embedding_norm(self.words(input_ids) + self.positions(positions))
         padding = (1.0 - attention_mask.to(hidden.dtype)) * -10000.0
@@ -88,7 +98,14 @@ class GuardModel(nn.Module):
             hidden = layer(hidden, padding[:, None, None, :])
         evidence = self.evidence(hidden)
         weights = torch.softmax(self.attention(hidden) + padding[:, :, None], dim=1)
-        return (weights * evidence).sum(dim=1), evidence
+        return Reading((weights * evidence).sum(dim=1), evidence, hidden)
+
+    def learn_from(self, teacher: GuardModel) -> None:
+        """Begin as a teacher of more layers: its embeddings, its heads, and some of its layers."""
+        for own, kept in zip(self.layers, KEPT, strict=True):
+            own.load_state_dict(teacher.layers[kept].state_dict())
+        for name in ("words", "positions", "embedding_norm", "attention", "evidence"):
+            getattr(self, name).load_state_dict(getattr(teacher, name).state_dict())
 
     def load_encoder(self, weights: dict[str, Tensor]) -> None:
         """Take the weights of a BERT encoder of the same shape."""

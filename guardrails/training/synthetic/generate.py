@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from guardrails.training.rows import Row, moderation
+from guardrails.training.rows import Row, asks, moderation
 
 from .carriers import BUILDERS, splice
 from .grammar import as_sentence, packaged
@@ -38,6 +38,7 @@ _MOD_HEADS: Final = {
 }  # fmt: skip
 
 
+_LINE: Final = re.compile(r"\n|(?<=[.!?]) ")
 _CODE: Final = re.compile(r"[{};]\n|\n    |</\w+>")
 
 
@@ -129,13 +130,17 @@ class Generator:
             )
 
     def orders_as_user(self, count: int) -> Iterator[Row]:
-        """A bare order: a request from a user, an attack where data should be."""
+        """A bare order: a request from a user, an attack where data should be.
+
+        A question that stands alone is none.
+        """
         for _ in range(count):
+            order = self._order()
             yield Row(
-                text=self._cased(self._order()),
+                text=self._cased(order),
                 source="synthetic",
                 family="order",
-                labels={"direct": 0.0, "planted": 1.0},
+                labels={"direct": 0.0, "planted": 0.0 if asks(order) else 1.0},
             )
 
     def planted(self, count: int, *, wrapped: bool) -> Iterator[Row]:
@@ -159,7 +164,11 @@ class Generator:
     def clean(self, count: int) -> Iterator[Row]:
         """Documents with nothing planted, or with harmless sentences full of trigger words."""
         for _ in range(count):
-            if self._rng.random() < 0.25:
+            dice = self._rng.random()
+            if dice < 0.2 and self._documents:
+                yield _clean(self._line(self._rng.choice(self._rng.choice(self._documents))))
+                continue
+            if dice < 0.4:
                 said = [self._say("said_to_people") for _ in range(self._rng.randint(2, 7))]
                 yield _clean(self._rng.choice((" ", "\n", "\n\n", "\n- ")).join(said)[:400])
                 continue
@@ -229,7 +238,12 @@ class Generator:
         return self._grammar.expand(rule, self._rng).strip()
 
     def _wrapped(self) -> str:
-        """An order behind a phrase that takes the floor; one in eight in another language."""
+        """An order behind a phrase that takes the floor; one in eight in another language.
+
+        One in twelve is the phrase alone: who takes the floor means to use it.
+        """
+        if self._rng.random() < 0.08:
+            return " ".join(self._say("override") for _ in range(self._rng.randint(1, 2)))
         if self._rng.random() < 0.125:
             rule = self._rng.choice(("short_attack", "short_attack_more"))
             return self._say(self._rng.choice((rule, f"{self._rng.choice(_LANGUAGES)}_attack")))
@@ -273,6 +287,11 @@ class Generator:
             low, high = max(0, at + len(payload) - size), min(at, max(0, len(document) - size))
             start = self._rng.randint(min(low, at), max(low, high)) if low <= at else at
         return document[start : start + max(size, len(payload))].strip() or document[:size]
+
+    def _line(self, document: str) -> str:
+        """A line or a sentence of a document, as a short tool result is."""
+        lines = [line for line in _LINE.split(document) if 20 <= len(line.strip()) <= 200]
+        return self._rng.choice(lines).strip() if lines else document[:160]
 
     def _cased(self, text: str) -> str:
         text = self._slipped(text)

@@ -8,7 +8,7 @@ from guardrails.classifier.manifest import Anchors
 from guardrails.training.calibration import one_scale
 from guardrails.training.cleaning import NearDuplicates
 from guardrails.training.metrics import auprc, auroc, share_above, threshold_at
-from guardrails.training.rows import HEADS
+from guardrails.training.rows import HEADS, asks
 from guardrails.training.samples import read_samples
 from guardrails.training.sources import FILES, WHEELS
 from guardrails.training.synthetic.generate import Amounts, Generator
@@ -43,9 +43,11 @@ def test_labels_are_of_known_heads():
 
 
 def test_an_order_is_a_request_from_a_user_and_an_attack_in_a_document():
-    """The same kind of text is labelled by who says it."""
-    labels = [row.labels for row in rows() if row.family == "order"]
-    assert labels == [{"direct": 0.0, "planted": 1.0}] * 20
+    """The same kind of text is labelled by who says it; a question alone gives no order."""
+    orders = [row for row in rows() if row.family == "order"]
+    assert len(orders) == 20
+    for row in orders:
+        assert row.labels == {"direct": 0.0, "planted": 0.0 if asks(row.text) else 1.0}
 
 
 def test_planted_orders_stand_in_their_document():
