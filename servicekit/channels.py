@@ -8,24 +8,23 @@ for the call and put a queue before `write` (measured in docs/adr/0003).
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import grpc
-from opentelemetry import trace
 from opentelemetry.metrics import NoOpMeter
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from servicekit import instruments, logs, names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from opentelemetry.metrics import Histogram, Meter
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import Span, SpanContext, Tracer
 
     from servicekit.certificates import CertificateFiles
 
@@ -35,7 +34,6 @@ __all__ = ["RotatingChannel", "TracedChannel", "open_channel"]
 _LOOK_EVERY_S = 1.0
 # How long calls may go on over a channel whose certificate was replaced.
 _RETIRED_S = 3600.0
-_TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 
 def open_channel(  # noqa: PLR0913 - each is a fact of the channel
@@ -266,38 +264,58 @@ class TracedChannel(grpc.aio.Channel):
         def call(*args: Any, metadata: Any = (), **kwargs: Any) -> Any:
             start_s = time.perf_counter()
             span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
-            carrier: dict[str, str] = {}
-            _TRACE_CONTEXT.inject(carrier, trace.set_span_in_context(span))
+            headers = _trace_headers(span.get_span_context())
             if logs.DEBUGGED.get():
-                carrier[logs.DEBUG_KEY] = "1"
-            call = multicallable(*args, metadata=(*metadata, *carrier.items()), **kwargs)
-            call.add_done_callback(
-                lambda done: _finish(span, done, self._durations, attributes, start_s)
-            )
+                headers = (*headers, (logs.DEBUG_KEY, "1"))
+            call = multicallable(*args, metadata=(*metadata, *headers), **kwargs)
+
+            def ended(done: grpc.aio.Call) -> None:
+                code = _now(done.code())
+                took_s = time.perf_counter() - start_s
+                self._durations.record(took_s, _labels(name, self._target, code))
+                _finish(span, code)
+
+            call.add_done_callback(ended)
             return call
 
         return call
 
 
-def _finish(
-    span: Span,
-    call: grpc.aio.Call,
-    durations: Histogram,
-    attributes: dict[str, str],
-    start_s: float,
-) -> None:
-    code = _now(call.code())
-    labels = {**attributes, names.RPC_RESPONSE_STATUS_CODE: code.name}
+def _trace_headers(context: SpanContext) -> tuple[tuple[str, str], ...]:
+    """The headers of the W3C Trace Context, version 00."""
+    if not context.is_valid:
+        return ()
+    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    if not context.trace_state:
+        return (("traceparent", parent),)
+    return ("traceparent", parent), ("tracestate", context.trace_state.to_header())
+
+
+# Methods, targets and codes are few, so their combinations are.
+@functools.cache
+def _labels(method: str, target: str, code: grpc.StatusCode) -> dict[str, str]:
+    labels = {
+        names.RPC_SYSTEM: "grpc",
+        names.RPC_METHOD: method,
+        names.SERVER_ADDRESS: target,
+        names.RPC_RESPONSE_STATUS_CODE: code.name,
+    }
+    if code not in (grpc.StatusCode.OK, grpc.StatusCode.CANCELLED):
+        labels[names.ERROR_TYPE] = code.name
+    return labels
+
+
+def _finish(span: Span, code: grpc.StatusCode) -> None:
+    if not span.is_recording():
+        return
     span.set_attribute(names.RPC_RESPONSE_STATUS_CODE, code.name)
     span.set_attribute(names.RPC_STATUS_CODE, code.name)
     if code is grpc.StatusCode.CANCELLED:
         # Hanging up is a decision of this side, not a failure.
         span.add_event(names.EVENT_CANCELLED)
     elif code is not grpc.StatusCode.OK:
-        labels[names.ERROR_TYPE] = code.name
         span.set_attribute(names.ERROR_TYPE, code.name)
         span.set_status(Status(StatusCode.ERROR))
-    durations.record(time.perf_counter() - start_s, labels)
     span.end()
 
 

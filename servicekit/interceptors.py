@@ -1,9 +1,9 @@
 """Around every RPC that a server answers: one span, one log line, one way for errors to leave.
 
 An interceptor in `grpc.aio` can only exchange the handler, and handlers come in four shapes.
-`Around` exchanges each for a coroutine that runs the original inside `_Call`, an ordinary
-`async with`. Responses of a stream are written from that coroutine, so a cancellation arrives
-inside the `async with` wherever the stream was, and the generator is closed before the span ends.
+`Around` exchanges each for a coroutine that awaits the original inside one `try`. Responses of a
+stream are written from that coroutine, so a cancellation arrives inside the `try` wherever the
+stream was, and the generator is closed before the span ends.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import asyncio
 import functools
 import inspect
 import time
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_status import rpc_status
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, NoOpMeter, Observation
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -27,7 +28,7 @@ from servicekit import decoding, instruments, logs, names
 from servicekit.errors import DeadlineExceeded, Fault, Internal, InvalidArgument, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
     from google.protobuf.message import Message
     from opentelemetry.metrics import Meter
@@ -109,26 +110,31 @@ class Around(grpc.aio.ServerInterceptor):
             or handler.unary_unary
         )
 
+        async def answer(request: Any, context: Any) -> Any:
+            requests = _decoded(request, streaming=handler.request_streaming)
+            result = behavior(requests, context)
+            if not handler.response_streaming or inspect.isawaitable(result):
+                return await result  # a stream that is awaited writes its responses itself
+            async with aclosing(result) as responses:
+                async for response in responses:
+                    await context.write(response)
+            return None
+
+        if method.startswith(_UNOBSERVED):
+            return answer
+
         async def run(request: Any, context: Any) -> Any:
-            async with self._around(method, context):
-                requests = _decoded(request, streaming=handler.request_streaming)
-                if not handler.response_streaming:
-                    return await behavior(requests, context)
-                result = behavior(requests, context)
-                if inspect.isawaitable(result):
-                    return await result  # writes its responses itself
-                async with aclosing(result) as responses:
-                    async for response in responses:
-                        await context.write(response)
-                return None
+            return await self._observed(answer, method, request, context)
 
         return run
 
-    @asynccontextmanager
-    async def _around(self, method: str, context: Any) -> AsyncIterator[None]:
-        if method.startswith(_UNOBSERVED):
-            yield
-            return
+    async def _observed(
+        self,
+        answer: Callable[[Any, Any], Coroutine[Any, Any, Any]],
+        method: str,
+        request: Any,
+        context: Any,
+    ) -> Any:
         start_s = time.perf_counter()
         metadata = dict(context.invocation_metadata() or ())
         span = self._start_span(method, metadata)
@@ -138,7 +144,7 @@ class Around(grpc.aio.ServerInterceptor):
         code, reason = grpc.StatusCode.OK, ""
         self._calls.active += 1
         try:
-            yield
+            response = await answer(request, context)
             code = _code_set_by_handler(context)
         except BaseException as error:
             code, fault = _judge(error, context)
@@ -147,6 +153,8 @@ class Around(grpc.aio.ServerInterceptor):
                 self._record(fault, error, span)
                 await context.abort_with_status(rpc_status.to_status(fault.to_status()))
             raise
+        else:
+            return response
         finally:
             took_s = time.perf_counter() - start_s
             self._calls.ended(method, code, reason, took_s)
@@ -159,7 +167,7 @@ class Around(grpc.aio.ServerInterceptor):
         name = method.removeprefix("/")
         return self._tracer.start_span(
             name,
-            context=_TRACE_CONTEXT.extract(metadata),
+            context=_TRACE_CONTEXT.extract(metadata) if "traceparent" in metadata else Context(),
             kind=SpanKind.SERVER,
             attributes={names.RPC_SYSTEM: "grpc", names.RPC_METHOD: name},
         )
@@ -273,6 +281,8 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def _finish(span: Span, code: grpc.StatusCode) -> None:
+    if not span.is_recording():
+        return
     span.set_attribute(names.RPC_RESPONSE_STATUS_CODE, code.name)
     span.set_attribute(names.RPC_STATUS_CODE, code.name)
     if code is grpc.StatusCode.CANCELLED:

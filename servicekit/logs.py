@@ -11,34 +11,38 @@ import sys
 import traceback
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import IO, TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import structlog
 from opentelemetry import trace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from structlog.typing import EventDict, WrappedLogger
 
-__all__ = ["DEBUGGED", "DEBUG_KEY", "bind", "configure", "debug", "get", "where"]
+__all__ = ["DEBUGGED", "DEBUG_KEY", "bind", "bound", "configure", "debug", "get", "where"]
 
 # The metadata by which a caller asks for the details of its request, and whether one did.
 DEBUG_KEY = "log-details"
 DEBUGGED: ContextVar[bool] = ContextVar("vedette_debugged", default=False)
 
-# What one RPC's canonical line is given to say; bound for the current call only.
-bind = structlog.contextvars.bind_contextvars
+# The library has a variable of its own for each fact; one for all takes a tenth of the time.
+_BOUND: Final[ContextVar[Mapping[str, Any]]] = ContextVar(
+    "vedette_bound", default=MappingProxyType({})
+)
+
+
+def bind(**facts: Any) -> None:
+    """Give the lines of the current call more to say."""
+    _BOUND.set({**_BOUND.get(), **facts})
 
 
 def configure(*, service: str, level: str) -> None:
     """Send all log lines of this process, ours and the libraries', to standard error as JSON."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_trace_id,
-        _Named(service),
-        _drop_exception_text,
-    ]
+    shared: list[Any] = [bound, _Placed(service), _drop_exception_text]
     lines = _Lines(sys.stderr)
     # Our own lines go straight to the stream: the detour over the library's records takes as long
     # again as making the line.
@@ -103,21 +107,26 @@ class _Lines:
     debug = info = warning = error = critical = exception = write
 
 
-class _Named:
+def bound(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Add what was bound; what the line says itself counts more."""
+    return {**_BOUND.get(), **event}
+
+
+class _Placed:
+    """Adds which service says it, how severe it is, when, and during which span."""
+
     def __init__(self, service: str) -> None:
         self._service = service
 
-    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    def __call__(self, _logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        event["level"] = "error" if method == "exception" else method
+        event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         event["service"] = self._service
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            event["trace_id"] = trace.format_trace_id(context.trace_id)
+            event["span_id"] = trace.format_span_id(context.span_id)
         return event
-
-
-def _add_trace_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        event["trace_id"] = trace.format_trace_id(context.trace_id)
-        event["span_id"] = trace.format_span_id(context.span_id)
-    return event
 
 
 def _drop_exception_text(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

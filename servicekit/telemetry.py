@@ -79,8 +79,11 @@ class RelayTracer(Tracer):
 
     def start_span(self, name: str, context: Context | None = None, *_: Any, **__: Any) -> Span:  # noqa: ARG002 - nothing is recorded
         """A span that stands for its parent."""
-        parent = trace.get_current_span(context).get_span_context()
-        return NonRecordingSpan(parent if parent.is_valid else self._root())
+        parent = trace.get_current_span(context)
+        above = parent.get_span_context()
+        if not above.is_valid:
+            return NonRecordingSpan(self._root())
+        return parent if isinstance(parent, NonRecordingSpan) else NonRecordingSpan(above)
 
     @contextmanager
     def start_as_current_span(  # type: ignore[override]

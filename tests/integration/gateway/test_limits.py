@@ -14,6 +14,7 @@ from gateway.limits.fallback import LocalLimits, SharedLimits
 from gateway.limits.meters import Claim, MemoryMeters, SharedMeters
 from gateway.limits.slots import MemorySlots, SharedSlots
 from gateway.state.shared import SharedState, StateLostError
+from servicekit import logs
 from tests.integration.gateway.conftest import access_file, running_stack
 from vedette.errors import from_rpc_error
 from vedette.gateway.v1 import gateway_pb2 as pb
@@ -238,7 +239,7 @@ async def test_a_lost_redis_shows_in_answer_and_log(monkeypatch, tmp_path) -> No
     """Limits fall back to local ones; the answer and the canonical line say that they did."""
     path, key = access_file(tmp_path, "requests_per_minute = 100")
     url = f"unix://{tmp_path}/nobody.sock"
-    processors = [structlog.contextvars.merge_contextvars]
+    processors = [logs.bound]
     with structlog.testing.capture_logs(processors=processors) as log:
         async with running_stack(
             monkeypatch, access_file=path, redis_url=url, redis_timeout_s=30

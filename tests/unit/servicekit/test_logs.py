@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import json
 import logging
@@ -93,10 +94,21 @@ def test_an_exception_is_logged_without_its_text(report, lines):
 
 def test_what_is_bound_is_on_every_line(lines):
     """A servicer binds what the canonical line of its call should say."""
-    with structlog.contextvars.bound_contextvars():
+
+    def call():
         logs.bind(tenant="a")
+        logs.bind(size=3)
         logs.get().info("area.happened")
-    assert lines()[0]["tenant"] == "a"
+
+    contextvars.copy_context().run(call)
+    assert ("a", 3) == (lines()[0]["tenant"], lines()[0]["size"])
+
+
+def test_what_is_bound_stays_in_its_call(lines):
+    """Another call's line does not say it."""
+    contextvars.copy_context().run(logs.bind, tenant="a")
+    logs.get().info("area.happened")
+    assert "tenant" not in lines()[0]
 
 
 def test_less_severe_lines_are_left_out(lines):
