@@ -1,4 +1,5 @@
 // Models of the Llama family on processors with AVX-512: VNNI for the matrices, BF16 for attention.
+// Where the processor has AMX as well, it multiplies matrices with many rows, to the same bits.
 //
 // A step is one call. Its threads go through all layers together and meet after each part of a
 // layer; within a part they take tasks from a common counter. What is computed for a row depends
@@ -9,25 +10,35 @@
 // exact integers within a group. The residual stream, the norms and the softmax are float32.
 
 #include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
+#include <random>
 #include <thread>
 #include <vector>
 
 // Arrays stay in registers only where every loop over them is unrolled.
 #define ALL _Pragma("GCC unroll 16")
+// The two ways to multiply, inlined into one function, spill: 32 rows took a fifth longer by VNNI.
+#define APART __attribute__((noinline))
 
 namespace {
 
 constexpr int kPanel = 16;      // outputs of a matrix whose weights lie together
 constexpr int kTileRows = 6;    // rows that share the weights in registers
 constexpr int kTaskTiles = 16;  // tiles of rows in one task
+constexpr int kAmxLines = 16;   // lines of a register of AMX: rows that share its weights
+constexpr int kAmxRows = 2 * kAmxLines;  // rows that are multiplied together by AMX
+constexpr int kTaskAmxRows = 3;          // times so many rows in one task
 constexpr int kLine = 64;       // bytes that the processor fetches together
 constexpr int kSmallestGroup = 64;  // inputs that share a scale
 constexpr int kBlock = 32;      // tokens in a block of the cache
@@ -202,7 +213,8 @@ struct Quantized {
   Buffer<float> sums;    // of each row, of what the bytes stand for
 
   void at_least(int rows, int width) {
-    values.at_least(size_t(rows) * width);
+    const int lines = (rows + kAmxLines - 1) / kAmxLines * kAmxLines;  // AMX reads whole registers
+    values.at_least(size_t(lines) * width);
     scales.at_least(size_t(rows) * width / kSmallestGroup);
     sums.at_least(rows);
   }
@@ -253,6 +265,22 @@ struct Ahead {
   int lines;
 };
 
+// From sums of products by group, in units of a step, to results; hands them on.
+template <int P, class Store>
+inline __attribute__((always_inline)) void finish(const Matrix& w, int first_panel,
+                                                  const Quantized& x, int row,
+                                                  const __m512* results, Store&& store) {
+  const __m512 sum = _mm512_set1_ps(x.sums.get()[row]);
+  __m512 y[P];
+  ALL for (int p = 0; p < P; ++p) {
+    const int output = (first_panel + p) * kPanel;
+    y[p] = _mm512_fmadd_ps(results[p], _mm512_loadu_ps(w.step + output),
+                           _mm512_mul_ps(sum, _mm512_loadu_ps(w.low + output)));
+    if (w.bias) y[p] = _mm512_add_ps(y[p], _mm512_loadu_ps(w.bias + output));
+  }
+  store(row, first_panel, y);
+}
+
 // R rows times P panels. `store` is given each row, the panel and its sixteen results.
 template <int R, int P, class Store>
 inline void multiply_tile(const Matrix& w, int first_panel, const Quantized& x, int first_row,
@@ -288,17 +316,7 @@ inline void multiply_tile(const Matrix& w, int first_panel, const Quantized& x, 
       }
     }
   }
-  ALL for (int r = 0; r < R; ++r) {
-    const __m512 sum = _mm512_set1_ps(x.sums.get()[first_row + r]);
-    __m512 y[P];
-    ALL for (int p = 0; p < P; ++p) {
-      const int output = (first_panel + p) * kPanel;
-      y[p] = _mm512_fmadd_ps(results[r][p], _mm512_loadu_ps(w.step + output),
-                             _mm512_mul_ps(sum, _mm512_loadu_ps(w.low + output)));
-      if (w.bias) y[p] = _mm512_add_ps(y[p], _mm512_loadu_ps(w.bias + output));
-    }
-    store(first_row + r, first_panel, y);
-  }
+  ALL for (int r = 0; r < R; ++r) finish<P>(w, first_panel, x, first_row + r, results[r], store);
 }
 
 template <int P, class Store>
@@ -335,7 +353,8 @@ void multiply_panels(Team& team, const Matrix& w, const Quantized& x, int rows, 
 
 // Multiplies all rows. `store` is given a row, the first of its panels, and their results.
 template <class Store>
-void multiply(Team& team, const Matrix& w, const Quantized& x, int rows, Store&& store) {
+APART void multiply_by_vnni(Team& team, const Matrix& w, const Quantized& x, int rows,
+                            Store&& store) {
   // Wide tiles are faster, if there are enough of them to keep all threads busy to the end.
   const int tasks = w.outputs / (kPanel * 4) * (rows / (kTileRows * kTaskTiles) + 1);
   if (w.outputs % (kPanel * 4) == 0 && tasks >= 16 * team.size()) {
@@ -346,6 +365,157 @@ void multiply(Team& team, const Matrix& w, const Quantized& x, int rows, Store&&
   } else {
     multiply_panels<2>(team, w, x, rows, store);
   }
+}
+
+// ---------------------------------------------------------------------------- AMX
+// Eight registers of sixteen lines of 64 bytes. One instruction multiplies sixteen rows by a panel
+// for 64 inputs: a line of weights holds four inputs of each output, as the panels do.
+
+#ifdef VEDETTE_PLAIN_AMX  // loops that do what the instructions do, for tests elsewhere
+
+alignas(64) thread_local uint8_t registers[8][kAmxLines][kLine];
+
+bool allow_amx() { return true; }
+void begin_amx() {}
+void end_amx() {}
+
+template <int T>
+void clear_amx() {
+  std::memset(registers[T], 0, sizeof registers[T]);
+}
+
+template <int T>
+void load_amx(const void* from, size_t stride) {
+  for (int line = 0; line < kAmxLines; ++line) {
+    std::memcpy(registers[T][line], static_cast<const char*>(from) + line * stride, kLine);
+  }
+}
+
+template <int T>
+void store_amx(void* to) {
+  std::memcpy(to, registers[T], sizeof registers[T]);
+}
+
+template <int Sums, int Rows, int Weights>
+void add_amx_products() {
+  int32_t(*sums)[kAmxLines] = reinterpret_cast<int32_t(*)[kAmxLines]>(registers[Sums]);
+  for (int row = 0; row < kAmxLines; ++row) {
+    for (int i = 0; i < kLine; ++i) {
+      const int value = int8_t(registers[Rows][row][i]);
+      for (int output = 0; output < kPanel; ++output) {
+        sums[row][output] += value * registers[Weights][i / 4][output * 4 + i % 4];
+      }
+    }
+  }
+}
+
+#else
+
+// Asks Linux for the registers; without its leave their first use ends the process.
+bool allow_amx() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+void begin_amx() {
+  struct alignas(64) {
+    uint8_t palette = 1, start = 0, reserved[14] = {};
+    uint16_t bytes_a_line[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t lines[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } shapes;
+  asm volatile("ldtilecfg %0" : : "m"(shapes));
+}
+
+void end_amx() { asm volatile("tilerelease"); }
+
+template <int T>
+inline void clear_amx() {
+  asm volatile("tilezero %%tmm%c0" : : "i"(T));
+}
+
+template <int T>
+inline void load_amx(const void* from, size_t stride) {
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(T) : "memory");
+}
+
+template <int T>
+inline void store_amx(void* to) {
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)"
+               : : "r"(to), "r"(size_t(kLine)), "i"(T) : "memory");
+}
+
+// Signed bytes times unsigned ones.
+template <int Sums, int Rows, int Weights>
+inline void add_amx_products() {
+  asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Sums), "i"(Rows), "i"(Weights));
+}
+
+#endif
+
+// Up to H times sixteen rows times two panels.
+template <int H, class Store>
+void multiply_amx_rows(const Matrix& w, int first_panel, const Quantized& x, int first_row,
+                       int rows, Store&& store) {
+  const int groups = w.inputs / w.group;
+  const size_t panel_bytes = size_t(kPanel) * w.inputs;
+  const uint8_t* weights = w.weights + first_panel * panel_bytes;
+  const int8_t* values = x.values.get() + size_t(first_row) * w.inputs;
+  const float* scales = x.scales.get() + size_t(first_row) * groups;
+  alignas(64) int32_t sums[H][2][kAmxLines][kPanel];
+  __m512 results[H * kAmxLines][2] = {};
+  for (int g = 0; g < groups; ++g) {
+    clear_amx<0>(), clear_amx<1>();
+    if constexpr (H == 2) clear_amx<2>(), clear_amx<3>();
+    for (int k = g * w.group; k < (g + 1) * w.group; k += kLine) {
+      load_amx<6>(weights + k * kPanel, kLine);
+      load_amx<7>(weights + panel_bytes + k * kPanel, kLine);
+      load_amx<4>(values + k, w.inputs);
+      add_amx_products<0, 4, 6>(), add_amx_products<1, 4, 7>();
+      if constexpr (H == 2) {
+        load_amx<5>(values + size_t(kAmxLines) * w.inputs + k, w.inputs);
+        add_amx_products<2, 5, 6>(), add_amx_products<3, 5, 7>();
+      }
+    }
+    store_amx<0>(sums[0][0]), store_amx<1>(sums[0][1]);
+    if constexpr (H == 2) store_amx<2>(sums[1][0]), store_amx<3>(sums[1][1]);
+    for (int r = 0; r < rows; ++r) {
+      const __m512 scale = _mm512_set1_ps(scales[r * groups + g]);
+      for (int p = 0; p < 2; ++p) {
+        const __m512i sum = _mm512_load_si512(sums[r / kAmxLines][p][r % kAmxLines]);
+        results[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, results[r][p]);
+      }
+    }
+  }
+  for (int r = 0; r < rows; ++r) finish<2>(w, first_panel, x, first_row + r, results[r], store);
+}
+
+// As `multiply_by_vnni`, to the same bits: a group's sums are exact, and added in the same order.
+template <class Store>
+APART void multiply_by_amx(Team& team, const Matrix& w, const Quantized& x, int rows,
+                           Store&& store) {
+  const int blocks = (rows + kAmxRows - 1) / kAmxRows;
+  const int stretches = (blocks + kTaskAmxRows - 1) / kTaskAmxRows;
+  begin_amx();
+  team.share(w.outputs / (2 * kPanel) * stretches, [&](int task) {
+    const int panel = task / stretches * 2, stretch = task % stretches;
+    for (int b = stretch * blocks / stretches; b < (stretch + 1) * blocks / stretches; ++b) {
+      const int begin = b * kAmxRows, left = std::min(kAmxRows, rows - begin);
+      if (left > kAmxLines) {
+        multiply_amx_rows<2>(w, panel, x, begin, left, store);
+      } else {
+        multiply_amx_rows<1>(w, panel, x, begin, left, store);
+      }
+    }
+  });
+  end_amx();
+}
+
+// Multiplies all rows by whichever is faster for so many.
+template <class Store>
+void multiply(Team& team, bool amx, const Matrix& w, const Quantized& x, int rows,
+              Store&& store) {
+  if (amx && rows >= kAmxLines) return multiply_by_amx(team, w, x, rows, store);
+  multiply_by_vnni(team, w, x, rows, store);
 }
 
 // ---------------------------------------------------------------------------- the model
@@ -369,11 +539,12 @@ struct Tile {
 
 class Model {
  public:
-  Model(int threads, int layers, int hidden, int heads, int kv_heads, int head_size, float epsilon,
-        const uint16_t* embedding, const float* cos, const float* sin, uint16_t* cache)
-      : team_(threads), layers_(layers), hidden_(hidden), heads_(heads), kv_heads_(kv_heads),
-        head_size_(head_size), epsilon_(epsilon), embedding_(embedding), cos_(cos), sin_(sin),
-        cache_(cache) {}
+  Model(int threads, bool amx, int layers, int hidden, int heads, int kv_heads, int head_size,
+        float epsilon, const uint16_t* embedding, const float* cos, const float* sin,
+        uint16_t* cache)
+      : amx_(amx), team_(threads), layers_(layers), hidden_(hidden), heads_(heads),
+        kv_heads_(kv_heads), head_size_(head_size), epsilon_(epsilon), embedding_(embedding),
+        cos_(cos), sin_(sin), cache_(cache) {}
 
   void set_layer(int index, const Layer& layer) { layers_[index] = layer; }
   void set_head(const float* norm, const Matrix& head) { final_norm_ = norm; head_ = head; }
@@ -440,7 +611,7 @@ class Model {
       }
     };
     quantize_all(hidden, layer.attention_norm, layer.qkv);
-    multiply(team_, layer.qkv, quantized_, rows, [&](int row, int panel, const __m512* y) {
+    multiply(team_, amx_, layer.qkv, quantized_, rows, [&](int row, int panel, const __m512* y) {
       float* place = qkv_.get() + size_t(row) * qkv_width() + panel * kPanel;
       for (int p = 0; p < 2; ++p) _mm512_storeu_ps(place + 16 * p, y[p]);
     });
@@ -450,15 +621,16 @@ class Model {
       attend(index, task % kv_heads_, stretches[tile.stretch], tile, inner);
     });
     quantize_all(inner, nullptr, layer.output);
-    multiply(team_, layer.output, quantized_, rows, add_to_hidden);
+    multiply(team_, amx_, layer.output, quantized_, rows, add_to_hidden);
     quantize_all(hidden, layer.mlp_norm, layer.gate_up);
     // Panels of the gate and of what it multiplies take turns.
-    multiply(team_, layer.gate_up, quantized_, rows, [&](int row, int panel, const __m512* y) {
+    const auto gate = [&](int row, int panel, const __m512* y) {
       float* place = inner + size_t(row) * layer.down.inputs + panel / 2 * kPanel;
       _mm512_storeu_ps(place, _mm512_mul_ps(silu(y[0]), y[1]));
-    });
+    };
+    multiply(team_, amx_, layer.gate_up, quantized_, rows, gate);
     quantize_all(inner, nullptr, layer.down);
-    multiply(team_, layer.down, quantized_, rows, add_to_hidden);
+    multiply(team_, amx_, layer.down, quantized_, rows, add_to_hidden);
   }
 
   void decide(const std::vector<int>& deciding, float* logits) {
@@ -466,7 +638,7 @@ class Model {
       quantize(hidden_states_.get() + size_t(deciding[i]) * hidden_, final_norm_, epsilon_, head_,
                i, quantized_);
     });
-    multiply(team_, head_, quantized_, int(deciding.size()),
+    multiply(team_, amx_, head_, quantized_, int(deciding.size()),
              [&](int row, int panel, const __m512* y) {
                float* place = logits + size_t(row) * head_.outputs + panel * kPanel;
                for (int p = 0; p < 2; ++p) _mm512_storeu_ps(place + 16 * p, y[p]);
@@ -627,6 +799,7 @@ class Model {
     Buffer<uint16_t> weights;
   };
 
+  const bool amx_;
   Team team_;
   std::vector<Layer> layers_;
   const int hidden_, heads_, kv_heads_, head_size_;
@@ -644,14 +817,58 @@ class Model {
   size_t places_ = 0;  // of the longest sequence of the step, in whole blocks
 };
 
+// ---------------------------------------------------------------------------- a trial of AMX
+
+// Multiplies numbers drawn at random both ways on one thread; what AMX took as a share of
+// what VNNI took, each at its best, or -1 if a bit differs.
+double try_amx(int rows, int outputs, int inputs, int group) {
+  std::mt19937 dice(1);
+  std::normal_distribution<float> normal;
+  Buffer<uint8_t> weights;
+  std::vector<float> step(outputs), low(outputs), x(size_t(rows) * inputs);
+  std::generate_n(weights.at_least(size_t(outputs) * inputs), size_t(outputs) * inputs, dice);
+  for (auto* numbers : {&step, &low, &x}) {
+    std::generate(numbers->begin(), numbers->end(), [&] { return normal(dice); });
+  }
+  const Matrix w{weights.get(), step.data(), low.data(), nullptr, outputs, inputs, group};
+  Quantized quantized;
+  quantized.at_least(rows, inputs);
+  for (int row = 0; row < rows; ++row) {
+    quantize(x.data() + size_t(row) * inputs, nullptr, 0, w, row, quantized);
+  }
+  Team team(1);
+  std::vector<float> results[2];
+  double best[2] = {INFINITY, INFINITY};
+  for (int turn = 0; turn < 10; ++turn) {
+    const bool amx = turn % 2;
+    results[amx].assign(size_t(rows) * outputs, 0);
+    const auto began = std::chrono::steady_clock::now();
+    multiply(team, amx, w, quantized, rows, [&](int row, int panel, const __m512* y) {
+      float* place = results[amx].data() + size_t(row) * outputs + panel * kPanel;
+      for (int p = 0; p < 2; ++p) _mm512_storeu_ps(place + 16 * p, y[p]);
+    });
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    best[amx] = std::min(best[amx], took.count());
+  }
+  const size_t bytes = results[0].size() * sizeof(float);
+  return std::memcmp(results[0].data(), results[1].data(), bytes) ? -1 : best[1] / best[0];
+}
+
 }  // namespace
 
 extern "C" {
 
-Model* vedette_new(int threads, int layers, int hidden, int heads, int kv_heads, int head_size,
-                   float epsilon, const uint16_t* embedding, const float* cos,
+// Whether this process may use AMX from now on.
+int vedette_allow_amx() { return allow_amx(); }
+
+double vedette_try_amx(int rows, int outputs, int inputs, int group) {
+  return try_amx(rows, outputs, inputs, group);
+}
+
+Model* vedette_new(int threads, int amx, int layers, int hidden, int heads, int kv_heads,
+                   int head_size, float epsilon, const uint16_t* embedding, const float* cos,
                    const float* sin, uint16_t* cache) {
-  return new Model(threads, layers, hidden, heads, kv_heads, head_size, epsilon,
+  return new Model(threads, amx, layers, hidden, heads, kv_heads, head_size, epsilon,
                    embedding, cos, sin, cache);
 }
 

@@ -4,6 +4,9 @@ Whoever has a C++ compiler gets them; without one, or on a processor that lacks 
 torch's own operators serve. The library lies in the cache under the hash of its source and flags,
 so a changed source is compiled anew, and two processes never build it twice. An image without a
 compiler brings it along beside its source: `python -m inference.backends.native` puts it there.
+
+Where the processor has AMX, a process of its own tries it first (`inference.backends.native.amx`):
+it is used if it gives the same bits in less time.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from inference.models.cache import CacheEntry
@@ -32,8 +36,13 @@ _INSTRUCTIONS = {
     *("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
     *("avx512_vnni", "avx512_bf16"),
 }
+_AMX_INSTRUCTIONS = {"amx_tile", "amx_int8"}
+_AMX_TRIAL = "inference.backends.native.amx"
+# Loops instead of AMX, so that what is built on it can be tested on any processor.
+_PLAIN_AMX = "-DVEDETTE_PLAIN_AMX"
 _LIBRARY = "kernels.so"
 _LIMIT_S = 120
+_TRIAL_LIMIT_S = 20
 
 
 class MatrixWeights(ctypes.Structure):
@@ -55,7 +64,10 @@ class LayerWeights(ctypes.Structure):
 
 
 class Kernels:
-    """The functions of the library, with their types."""
+    """The functions of the library, with their types.
+
+    `amx` says whether models are to use AMX; `allow_amx` has to be called before.
+    """
 
     def __init__(self, file: Path) -> None:
         """Open it.
@@ -65,9 +77,14 @@ class Kernels:
         """
         library = ctypes.CDLL(str(file))
         number, pointer = ctypes.c_int, ctypes.c_void_p
+        self.amx = False
+        self.allow_amx = library.vedette_allow_amx
+        self.try_amx = library.vedette_try_amx
+        self.try_amx.restype = ctypes.c_double
+        self.try_amx.argtypes = [number] * 4
         self.new = library.vedette_new
         self.new.restype = pointer
-        self.new.argtypes = (*[number] * 6, ctypes.c_float, *[pointer] * 4)
+        self.new.argtypes = (*[number] * 7, ctypes.c_float, *[pointer] * 4)
         self.delete = library.vedette_delete
         self.delete.argtypes = (pointer,)
         self.set_layer = library.vedette_set_layer
@@ -80,23 +97,41 @@ class Kernels:
 
 def load_kernels(root: Path) -> Kernels | None:
     """The kernels, compiled below this folder if need be; None if this machine cannot have them."""
-    if _INSTRUCTIONS - _cpu_flags():
+    available = _cpu_flags()
+    if _INSTRUCTIONS - available:
         return None
-    brought = _HERE / _LIBRARY
+    file = _HERE / _LIBRARY
     try:
-        if brought.exists():
-            return Kernels(brought)
-        return Kernels(CacheEntry(root / f"kernels-{_key()}").obtain(compile_kernels) / _LIBRARY)
+        if not file.exists():
+            file = CacheEntry(root / f"kernels-{_key()}").obtain(compile_kernels) / _LIBRARY
+        kernels = Kernels(file)
     except (OSError, subprocess.SubprocessError) as error:
         logging.getLogger(__name__).warning(
             "serving without own kernels, several times slower: %s; a C++20 compiler brings them",
             type(error).__name__,
         )
         return None
+    if available >= _AMX_INSTRUCTIONS:
+        kernels.amx = _passes_trial(file) and bool(kernels.allow_amx())
+    return kernels
 
 
-def compile_kernels(folder: Path) -> None:
-    """Write the library into this folder.
+def _passes_trial(file: Path) -> bool:
+    """Whether AMX works, tried in a process of its own that it may end."""
+    try:
+        subprocess.run(  # noqa: S603 - this interpreter, on a file of ours
+            [sys.executable, "-P", "-m", _AMX_TRIAL, str(file)],
+            check=True,
+            capture_output=True,
+            timeout=_TRIAL_LIMIT_S,
+        )
+    except subprocess.SubprocessError:
+        return False
+    return True
+
+
+def compile_kernels(folder: Path, *, plain_amx: bool = False) -> None:
+    """Write the library into this folder; with `plain_amx`, one for tests without AMX.
 
     Raises:
         FileNotFoundError: if there is no compiler.
@@ -107,7 +142,14 @@ def compile_kernels(folder: Path) -> None:
     if compiler is None:
         raise FileNotFoundError("no C++ compiler")
     subprocess.run(  # noqa: S603 - the compiler that the operator's PATH or CXX names
-        [compiler, *_FLAGS, str(_SOURCE), "-o", str(folder / _LIBRARY)],
+        [
+            compiler,
+            *_FLAGS,
+            *([_PLAIN_AMX] * plain_amx),
+            str(_SOURCE),
+            "-o",
+            str(folder / _LIBRARY),
+        ],
         check=True,
         capture_output=True,
         timeout=_LIMIT_S,

@@ -52,8 +52,8 @@ class NativeRunner:
         self._kernels = kernels
         self._held = (packed, cache, cos, sin)  # the kernels know addresses, and own nothing
         self._handle = kernels.new(
-            *(threads, numbers.layers, numbers.hidden, numbers.heads, numbers.kv_heads),
-            *(numbers.head_size, numbers.epsilon),
+            *(threads, kernels.amx, numbers.layers, numbers.hidden, numbers.heads),
+            *(numbers.kv_heads, numbers.head_size, numbers.epsilon),
             *(each.ctypes.data for each in (packed.arrays["embedding"], cos, sin, cache)),
         )
         weakref.finalize(self, kernels.delete, self._handle)
