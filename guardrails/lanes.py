@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 
 from .failures import report
 from .findings import Execution, ExecutionState, Finding, Match, Treatment
@@ -159,6 +159,20 @@ class Lane:
         return self._findings(
             self._guarded(lambda: scan.push(piece, last=last, timeout_s=timeout_s))
         )
+
+    def skip(self, piece: str, before: str) -> bool:
+        """Take a piece in which there is nothing to find, and which cannot become part of a match.
+
+        False, and nothing is taken, if that holds only where all of `before` has settled, and
+        something of it has not.
+        """
+        scan: Any = self._scan
+        if scan is None:
+            return True
+        if not scan.has_settled(before):
+            return False
+        scan.skip(piece)
+        return True
 
     def pending(self) -> list[Question]:
         """The questions that wait for an answer."""

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from .attestation import Attestation, Ledger
 from .clusters import Cluster, clusters, order
 from .findings import Action, Execution, ExecutionState, Finding
-from .graphemes import GraphemeEdge
+from .graphemes import Edge
 from .redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from .glances import Onlooker
     from .lanes import Lane, Question
     from .pseudonyms import Restorer
 
@@ -58,6 +59,7 @@ class GuardWindow:
         policy_digest: str,
         redactor: Redactor | None = None,
         restorer: Restorer | None = None,
+        onlooker: Onlooker | None = None,
         rail: Callable[[str, Sequence[Finding]], str] | None = None,
     ) -> None:
         """Begin an empty text.
@@ -70,6 +72,7 @@ class GuardWindow:
             redactor: rewrites what the policy redacts.
             restorer: puts values back for placeholders in what is released; what it puts back
                 is not scanned again.
+            onlooker: tells which detectors need not look at a piece.
             rail: what to pass on of a text that is held whole, given its findings.
         """
         self.whole = whole
@@ -84,8 +87,9 @@ class GuardWindow:
         self._policy_digest = policy_digest
         self._redactor = redactor or Redactor()
         self._restorer = restorer
+        self._onlooker = onlooker
         self._rail = rail
-        self._edge = GraphemeEdge()
+        self._edge = Edge()
         self._ledger = Ledger()
         self._complete = False
         self._arrived_chars = 0
@@ -108,7 +112,10 @@ class GuardWindow:
             raise RuntimeError("this text is complete; open a new window")
         if self.end is not None:
             return _NOTHING
-        release = self._advance(self._edge.push(piece))
+        self._take_in(self._edge.push(piece))
+        if self._settled_by_all() < self._arrived_chars:
+            self._take_in(self._edge.clusters())
+        release = self._settle()
         self.most_held_chars = max(self.most_held_chars, self._arrived_chars - self._taken)
         return release
 
@@ -123,7 +130,8 @@ class GuardWindow:
         self._complete = True
         if self.end is not None:
             return _NOTHING
-        return self._advance(self._edge.push(piece) + self._edge.finish())
+        self._take_in(self._edge.push(piece) + self._edge.finish())
+        return self._settle()
 
     def pending(self) -> list[Question]:
         """The questions that wait for an answer; none after a block."""
@@ -174,13 +182,19 @@ class GuardWindow:
             detectors=tuple((lane.detector, lane.execution.version) for lane in self._lanes),
         )
 
-    def _advance(self, piece: str) -> Release:
+    def _take_in(self, piece: str) -> None:
+        """Show the piece to the detectors that have to look at it."""
+        if not piece and not self._complete:
+            return
         self._text += piece
         self._arrived_chars += len(piece)
-        if piece or self._complete:
-            for lane in self._lanes:
+        onlooker = self._onlooker
+        idle = () if onlooker is None else onlooker.idle(piece, last=self._complete)
+        for lane in self._lanes:
+            if not (onlooker and lane.detector in idle and lane.skip(piece, onlooker.before)):
                 self._waiting += lane.push(piece, last=self._complete)
-        return self._settle()
+        if onlooker is not None:
+            onlooker.passed(piece)
 
     def _settle(self) -> Release:
         """Release up to where every detector is settled and no finding would be cut in two."""

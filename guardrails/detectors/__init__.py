@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from guardrails.classifier import classifier
+from guardrails.glances import Glances
 
 from . import injection, moderation, names, pii, secrets
 from .leak import LeakDetector
@@ -15,7 +16,7 @@ from .rules import RuleDetector
 if TYPE_CHECKING:
     from guardrails.lanes import Detector
 
-__all__ = ["NamesDetector", "RuleDetector", "builtin"]
+__all__ = ["NamesDetector", "RuleDetector", "builtin", "glances"]
 
 
 @functools.cache
@@ -30,3 +31,13 @@ def builtin() -> tuple[Detector, ...]:
         secrets.detector(),
         *classifier().detectors,
     )
+
+
+@functools.cache
+def glances() -> Glances:
+    """What the detectors of rules look for; compiled once, at the first call.
+
+    Injection is left out in streams: no packaged policy looks for it in answers.
+    """
+    rules = [detector for detector in builtin() if isinstance(detector, RuleDetector)]
+    return Glances(rules, [detector for detector in rules if detector.name != "injection"])

@@ -8,11 +8,11 @@ from guardrails.normalise import PLAIN, NormalisedScan, View
 from guardrails.rules import RuleSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from guardrails.findings import Match
     from guardrails.lanes import Scan
-    from guardrails.rules import Rule
+    from guardrails.rules import Rule, RuleScan, Sign
 
 __all__ = ["RuleDetector"]
 
@@ -45,6 +45,17 @@ class RuleDetector:
         self.categories = frozenset(rule.category for rule in self.rules)
         self.unbounded = tuple(rule.id for rule in self.rules if not rule.bounds.streams)
 
+    def signs(self, *, streamed: bool) -> Iterator[Sign]:
+        """What a text in ASCII has where this detector could find something, for a `Glance`."""
+        yield from self._view.signs(streamed=streamed)
+        yield from self._rules.signs(streamed=streamed, any_case=self._view.lowers)
+        yield from self._as_sent.signs(streamed=streamed, any_case=False)
+
+    @property
+    def left_chars(self) -> int:
+        """How many characters before a match can matter."""
+        return max(self._rules.left_chars, self._as_sent.left_chars)
+
     def open(self) -> Scan:
         """Begin a text."""
         normalised = NormalisedScan(self._rules.open(), self._view)
@@ -56,7 +67,7 @@ class RuleDetector:
 class _BothScans:
     """Two scans of one text as one."""
 
-    def __init__(self, one: Scan, other: Scan) -> None:
+    def __init__(self, one: NormalisedScan, other: RuleScan) -> None:
         self.settled = 0
         self._scans = one, other
 
@@ -69,3 +80,13 @@ class _BothScans:
         ]
         self.settled = min(scan.settled for scan in self._scans)
         return found
+
+    def has_settled(self, before: str) -> bool:
+        """See `guardrails.rules.RuleScan.has_settled`."""
+        return all(scan.has_settled(before) for scan in self._scans)
+
+    def skip(self, piece: str) -> None:
+        """See `guardrails.rules.RuleScan.skip`."""
+        for scan in self._scans:
+            scan.skip(piece)
+        self.settled = min(scan.settled for scan in self._scans)

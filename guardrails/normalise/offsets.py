@@ -4,43 +4,37 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["OffsetMap"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """A stretch of normalised text. If `linear`, character for character; else one for all."""
+class _Stretch(NamedTuple):
+    """A stretch of normalised text: character for character, or as a whole up to `original_end`."""
 
     start: int
     original_start: int
-    original_end: int
-    linear: bool
+    original_end: int | None
 
 
 class OffsetMap:
     """Maps positions of the normalised text to positions of the original; both only grow."""
 
-    __slots__ = ("_stretches", "end", "original_end")
+    __slots__ = ("_goes_on", "_stretches", "end", "original_end")
 
     def __init__(self) -> None:
         """Begin with two empty texts."""
         self._stretches: deque[_Stretch] = deque()
+        # Whether further characters that stand for themselves belong to the last stretch.
+        self._goes_on = False
         self.end = 0
         self.original_end = 0
 
     def keep(self, chars: int) -> None:
         """The next characters stand for themselves."""
-        last = self._stretches[-1] if self._stretches else None
-        if chars and not (last and last.linear and last.original_end == self.original_end):
-            self._stretches.append(
-                _Stretch(self.end, self.original_end, self.original_end + chars, linear=True)
-            )
-        elif last and chars:
-            self._stretches[-1] = _Stretch(
-                last.start, last.original_start, last.original_end + chars, linear=True
-            )
+        if chars and not self._goes_on:
+            self._stretches.append(_Stretch(self.end, self.original_end, None))
+            self._goes_on = True
         self.end += chars
         self.original_end += chars
 
@@ -48,30 +42,33 @@ class OffsetMap:
         """The next characters of the original read as so many others, as a whole."""
         if chars:
             begin = self.original_end
-            self._stretches.append(_Stretch(self.end, begin, begin + original_chars, linear=False))
+            self._stretches.append(_Stretch(self.end, begin, begin + original_chars))
+        self._goes_on = False
         self.end += chars
         self.original_end += original_chars
 
     @property
     def is_identity(self) -> bool:
         """Whether every position that can be asked for is the same in both texts."""
-        stretches = self._stretches
-        if self.end != self.original_end or len(stretches) > 1:
+        if self.end != self.original_end or len(self._stretches) > 1:
             return False
-        return all(each.linear and each.start == each.original_start for each in stretches)
+        if not self._stretches:
+            return True
+        start, original_start, original_end = self._stretches[0]
+        return original_end is None and start == original_start
 
     def start_of(self, position: int) -> int:
         """Where the original of the character at this position begins."""
         if position >= self.end:
             return self.original_end
         stretch = self._stretch(position)
-        offset = position - stretch.start if stretch.linear else 0
+        offset = position - stretch.start if stretch.original_end is None else 0
         return stretch.original_start + offset
 
     def end_of(self, position: int) -> int:
         """Where the original of the character before this position ends."""
         stretch = self._stretch(position - 1)
-        if stretch.linear:
+        if stretch.original_end is None:
             return stretch.original_start + position - stretch.start
         return stretch.original_end
 

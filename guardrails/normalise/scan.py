@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guardrails.rules import merged
 
@@ -33,15 +33,15 @@ class NormalisedScan:
     """Reads the text in a view, lets another scan look at it, and maps what it says back."""
 
     def __init__(self, scan: Scan, view: View) -> None:
-        """Begin a text."""
+        """Begin a text. For `has_settled` and `skip` the scan must have them."""
         self.settled = 0
-        self._scan = scan
+        self._scan: Any = scan
         self._reader = Reader(view)
 
     def push(self, piece: str, *, last: bool, timeout_s: float) -> Sequence[Match]:
         """Take the next piece; see `guardrails.lanes.Scan`."""
         reading, back = self._reader.push(piece, last=last), self._reader.map
-        matches = self._scan.push(reading, last=last, timeout_s=timeout_s)
+        matches: Sequence[Match] = self._scan.push(reading, last=last, timeout_s=timeout_s)
         if back.is_identity:
             self.settled = self._scan.settled
             return matches
@@ -52,6 +52,16 @@ class NormalisedScan:
         self.settled = back.start_of(self._scan.settled)
         back.forget(self._scan.settled)
         return mapped
+
+    def has_settled(self, before: str) -> bool:
+        """Whether all that came is settled, and the end of it read as this text in ASCII stands."""
+        reader = self._reader
+        return reader.has_read_all and self._scan.has_settled(reader.cased(before))
+
+    def skip(self, piece: str) -> None:
+        """Take a piece of ASCII that reads as it stands; see `guardrails.rules.RuleScan.skip`."""
+        self._scan.skip(self._reader.skip(piece))
+        self.settled = self._reader.map.original_end
 
 
 class Reader:
@@ -77,6 +87,22 @@ class Reader:
         kept = max(0, live - _LEFT_CHARS)
         self._text, self._begin = text[kept:], live - kept
         return "".join(read)
+
+    @property
+    def has_read_all(self) -> bool:
+        """Whether nothing waits for what follows."""
+        return self._begin == len(self._text)
+
+    def cased(self, text: str) -> str:
+        """How ASCII reads in which nothing is replaced."""
+        return text.lower() if self._view.lowers else text
+
+    def skip(self, piece: str) -> str:
+        """Take a piece of ASCII, after all before it was read, that reads as it stands; read it."""
+        self.map.keep(len(piece))
+        self._text = (self._text + piece)[-_LEFT_CHARS:]
+        self._begin = len(self._text)
+        return self.cased(piece)
 
     def _replaced(self, original: str, reading: str) -> str:
         """Read a stretch as something else, whose characters need reading in their turn."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import regex
 
-from guardrails.rules import LiveQuestion, Prefilter, Sought
+from guardrails.rules import LiveQuestion, Prefilter, Sign, Sought, signs
 
 from . import characters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["FOLDED", "PLAIN", "View"]
 
@@ -31,6 +31,7 @@ class Stretches:
     Each begins with one of the `marks`, unless they are not known.
     """
 
+    sought: tuple[Sought, ...]
     pattern: regex.Pattern[str]
     live: LiveQuestion
     prefilter: Prefilter
@@ -47,6 +48,10 @@ class View:
     odd: regex.Pattern[str]
     read: Callable[[str], str]
     lowers: bool
+
+    def signs(self, *, streamed: bool) -> Iterator[Sign]:
+        """What tells a `Glance` that ASCII may read as something else."""
+        return signs(self.stretches.sought, streamed=streamed, any_case=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +71,12 @@ def _stretches(kinds: Mapping[str, _Kind]) -> Stretches:
     patterns = [kind.pattern for kind in kinds.values()]
     marks = [kind.mark for kind in kinds.values() if kind.mark is not None]
     named = "|".join(f"(?P<{name}>{kind.pattern})" for name, kind in kinds.items())
+    sought = tuple(Sought(pattern=kind.pattern, hint=kind.hint) for kind in kinds.values())
     return Stretches(
+        sought=sought,
         pattern=regex.compile(named),
         live=LiveQuestion(patterns),
-        prefilter=Prefilter([Sought(pattern=k.pattern, hint=k.hint) for k in kinds.values()]),
+        prefilter=Prefilter(sought),
         readings={name: kind.read for name, kind in kinds.items()},
         marks="".join(marks) if len(marks) == len(kinds) else None,
     )
@@ -122,18 +129,13 @@ _VALUES: Final = {
 _PHRASES: Final = {
     # Not "a.m." and not initials: at least three letters, all with the same kind of gap.
     "spaced": _Kind(
-        pattern=(
-            r"(?<!\w)(?:[A-Za-z] ){2,200}[A-Za-z](?!\w)"
-            r"|(?<!\w)(?:[A-Za-z][.*_-]){2,200}[A-Za-z](?!\w)"
-        ),
+        pattern=(r"(?<!\w)(?:(?:[A-Za-z] ){2,200}|(?:[A-Za-z][.*_-]){2,200})[A-Za-z](?!\w)"),
         read=_spaced,
         hint=r"(?<!\w)(?:[A-Za-z] [A-Za-z] [A-Za-z]|[A-Za-z][.*_-][A-Za-z][.*_-][A-Za-z])(?!\w\w)",
     ),
     "base64": _Kind(pattern=r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20,4096}={0,2}", read=_base64),
-    "leet": _Kind(
-        pattern=(r"(?<=[A-Za-z])[013457@$]{1,3}(?=[A-Za-z])|(?<!\w)[013457@$](?=[A-Za-z]{2})"),
-        read=_leet,
-    ),
+    "leet": _Kind(pattern=r"(?<=[A-Za-z])[013457@$]{1,3}(?=[A-Za-z])", read=_leet),
+    "leet_initial": _Kind(pattern=r"(?<!\w)[013457@$](?=[A-Za-z]{2})", read=_leet),
 }
 
 _ODD: Final = regex.compile(f"[^{_SELF_EVIDENT}]")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from guardrails.findings import Direction, Execution, ExecutionState, Role, Treatment
+from guardrails.glances import Onlooker
 from guardrails.lanes import Lane, LaneSettings
 from guardrails.rails import railed
 from guardrails.surroundings import Surroundings
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from guardrails.classifier import ClassifierJudge
+    from guardrails.glances import Glances
     from guardrails.lanes import Detector
     from guardrails.pseudonyms import Restorer
     from guardrails.redaction import Redactor
@@ -55,6 +57,8 @@ class Plan:
     whole: bool
     # Every treatment that can occur; asked for every text.
     treatments: frozenset[Treatment]
+    # Tells which of the detectors need not look at a piece of text, if it knows them.
+    glances: Glances | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +123,7 @@ class CompiledPolicy:
             policy_digest=self.digest,
             redactor=redactor,
             restorer=restorer,
+            onlooker=None if plan.glances is None else Onlooker(plan.glances),
         )
 
     def _for_purpose(self, planned: Planned, settings: LaneSettings, purpose: str) -> LaneSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guardrails.detectors import NamesDetector, RuleDetector
+from guardrails.detectors import NamesDetector, RuleDetector, glances
 from guardrails.findings import Direction
 from guardrails.layers import ModelSpec, Runtime, Scale
 from guardrails.layers.shelf import detector
@@ -93,6 +93,7 @@ def _plan(
         planned=planned,
         whole=direction is Direction.INPUT or section.buffer == "whole",
         treatments=frozenset().union(*(each.treatments for each in planned)),
+        glances=glances() if glances().covers(each.detector for each in planned) else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from .bounds import Bounds
 
-__all__ = ["Beside", "Places", "Prefilter", "Sought", "Whether", "merged"]
+__all__ = ["Beside", "Places", "Prefilter", "Scanner", "Sought", "Whether", "merged"]
 
 # Stretches of a text, in order, in which a match may begin: first character, one past the last,
 # and one past the last character that can matter to such a match.
@@ -32,6 +33,7 @@ NUMBER_DIGITS: Final = 4
 # Hyperscan refuses what is much longer, after a second of trying.
 _MAX_EXPRESSION: Final = 20_000
 
+_NAMED: Final = re.compile(r"\(\?P<\w+>")
 # Bytes of a character.
 _MAX_BYTES: Final = 4
 # Bytes that begin no character.
@@ -43,7 +45,7 @@ class Whether:
 
     def __init__(self, expressions: Iterable[bytes]) -> None:
         """Compile; an expression that Hyperscan refuses is always possible."""
-        self._scanner = _Scanner(expressions, flags=hyperscan.HS_FLAG_SINGLEMATCH)
+        self._scanner = Scanner(expressions, flags=hyperscan.HS_FLAG_SINGLEMATCH)
 
     def possible(self, text: str) -> list[int]:
         """The expressions that match somewhere in the text, by number."""
@@ -109,6 +111,11 @@ class Sought:
     hint: str | None = None
     openings: tuple[tuple[str, int], ...] = ()
     beside: Beside | None = None
+
+    @property
+    def unnamed(self) -> str:
+        """The pattern without names of groups."""
+        return _NAMED.sub("(?:", self.pattern)
 
     @property
     def bounds(self) -> Bounds:
@@ -200,7 +207,7 @@ class _Search:
             for clue in each:
                 sharing.setdefault(clue.expression, []).append((index, clue))
         self._sharers = tuple(sharing.values())
-        self._scanner = _Scanner(sharing, flags=0)
+        self._scanner = Scanner(sharing, flags=0)
         self.always = tuple(
             index for number in self._scanner.always for index, _ in self._sharers[number]
         )
@@ -232,8 +239,11 @@ def merged(places: Iterable[Places]) -> Places:
     return union
 
 
-class _Scanner:
+class Scanner:
+    """Expressions in one database. Not for use from several threads at once."""
+
     def __init__(self, expressions: Iterable[bytes], *, flags: int) -> None:
+        """Compile; `always` are the numbers of those that Hyperscan refuses."""
         offered = dict(enumerate(expressions))
         self._flags = flags | hyperscan.HS_FLAG_DOTALL
         wanted = {at: each for at, each in offered.items() if 0 < len(each) <= _MAX_EXPRESSION}

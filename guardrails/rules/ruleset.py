@@ -17,6 +17,7 @@ import regex
 
 from guardrails.findings import Match
 
+from .glance import Sign, signs
 from .live import LiveQuestion
 from .prefilter import Places, Prefilter
 from .rule import VALUE_GROUP, Rule
@@ -41,13 +42,17 @@ class RuleSet:
         self._compiled = tuple(_CompiledRule(rule, at_once=timed) for rule in self.rules)
         self.timed = timed
         self._prefilter = Prefilter([rule.sought for rule in self.rules])
-        self._live = LiveQuestion([_anonymous(rule.pattern) for rule in self.rules])
+        self._live = LiveQuestion([rule.sought.unnamed for rule in self.rules])
         self.left_chars = max((rule.left_chars for rule in self.rules), default=0)
         self.version = _version(self.rules)
 
     def open(self) -> RuleScan:
         """Begin a text."""
         return RuleScan(self)
+
+    def signs(self, *, streamed: bool, any_case: bool) -> Iterator[Sign]:
+        """What tells a `Glance` where these rules have to look."""
+        return signs([rule.sought for rule in self.rules], streamed=streamed, any_case=any_case)
 
     def places(self, text: str, begin: int) -> Iterator[tuple[int, _CompiledRule, Places]]:
         """The rules that could match from `begin` on, by number, and where they may begin."""
@@ -90,6 +95,17 @@ class RuleScan:
         self.settled = self._base + live
         self._forget(live - self._rules.left_chars)
         return found
+
+    def has_settled(self, before: str) -> bool:
+        """Whether all that came is settled, and what it looks back at is the end of this text."""
+        return self.settled - self._base == len(self._text) and before.endswith(self._text)
+
+    def skip(self, piece: str) -> None:
+        """Take a piece, after what has settled, of which it is known that nothing is in it."""
+        text = self._text + piece
+        self.settled += len(piece)
+        self._text = text[max(0, len(text) - self._rules.left_chars) :]
+        self._base = self.settled - len(self._text)
 
     def _found(
         self, start: int, live: int, *, timeout_s: float, search_s: float | None
@@ -190,10 +206,6 @@ class _CompiledRule:
 
 def _is_alone(text: str, begin: int, end: int) -> bool:
     return text[begin - 1 : begin] in {"", "\n"} and text[end : end + 1] in {"", "\n"}
-
-
-def _anonymous(pattern: str) -> str:
-    return pattern.replace(f"(?P<{VALUE_GROUP}>", "(?:")
 
 
 def _version(rules: Sequence[Rule]) -> str:

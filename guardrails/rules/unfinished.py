@@ -5,6 +5,7 @@ Widened like everything a prefilter looks for: they match at least the texts in 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from . import widening
@@ -20,6 +21,7 @@ _MAX_BYTES: Final = 4
 _MAX_COUNTED: Final = 255
 
 
+@functools.lru_cache(maxsize=4096)
 def unfinished(pattern: str) -> bytes:
     """Matches a text whose last characters begin a match, or end one that looks on."""
     nodes, fold = widening.nodes(pattern)

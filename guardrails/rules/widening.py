@@ -7,6 +7,7 @@ bound, and in a class every character outside ASCII becomes any bytes outside AS
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Final
 
 import regex
@@ -39,6 +40,7 @@ _DIGITS: Final = frozenset(range(ord("0"), ord("9") + 1))
 _FOREIGN_CASE: Final = {"s": "\u017f", "k": "\u212a", "i": "\u0130"}
 
 
+@functools.lru_cache(maxsize=4096)
 def widened(pattern: str) -> bytes:
     """An expression over UTF-8 bytes that matches at least wherever the pattern does."""
     tree, fold = nodes(pattern)
@@ -82,6 +84,7 @@ def _digits(tree: Iterable[tuple[Any, Any]]) -> int:
     return sum(_digits_of_node(operator, argument) for operator, argument in tree)
 
 
+@functools.lru_cache(maxsize=4096)
 def needs_foreign(pattern: str) -> bool:
     """Whether every match has a character outside ASCII."""
     tree, fold = nodes(pattern)

@@ -105,7 +105,7 @@ RULES: Final = (
         id="pii.iban",
         category="IBAN",
         pattern=rf"(?<![0-9A-Za-z])(?:{_IBAN})(?![0-9A-Za-z])",
-        hint="[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}",
+        hint="(?<![0-9A-Za-z])[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}",
         accept=_is_iban,
         score=0.95,
     ),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import time
@@ -185,8 +186,13 @@ PROSE = [
 # No packaged policy looks for orders in answers.
 ANSWERS_WITHOUT_ORDERS = """
 version: 1
-description: Masks orders in answers.
-input: {detectors: {}}
+description: Masks orders in answers, and looks for everything in prompts.
+input:
+  detectors:
+    injection: {action: mask}
+    moderation: {action: mask}
+    pii: {action: mask}
+    secrets: {action: mask}
 output: {detectors: {injection: {action: mask}, pii: {action: mask}}}
 """
 
@@ -278,6 +284,34 @@ def test_a_stream_gives_what_the_unary_check_gives(policies, text, chunking, nam
 def test_orders_are_found_in_a_stream_as_in_one_piece(policies, text, chunking):
     """The rules of every language and those for hidden text settle exactly."""
     assert guard(policies["orders"], chunks_of(text, chunking)) == guard(policies["orders"], [text])
+
+
+def unglanced(policy):
+    """The policy with every detector looking at every piece."""
+    plans = {way: dataclasses.replace(plan, glances=None) for way, plan in policy.plans.items()}
+    return dataclasses.replace(policy, plans=plans)
+
+
+@given(
+    text=st.one_of(blocking_texts, attacks),
+    chunking=chunkings,
+    where=st.sampled_from(
+        [
+            ("default", Direction.OUTPUT),
+            ("strict", Direction.OUTPUT),
+            ("orders", Direction.OUTPUT),
+            ("orders", Direction.INPUT),
+        ]
+    ),
+)
+@cases(400)
+def test_where_a_glance_sees_nothing_there_is_nothing(policies, text, chunking, where):
+    """Detectors that skip what a glance tells them to skip find what they would find."""
+    name, direction = where
+    policy, chunks = policies[name], chunks_of(text, chunking)
+    whole = guard(unglanced(policy), [text], direction)
+    assert whole == guard(policy, chunks, direction)
+    assert whole == guard(policy, [text], direction)
 
 
 @given(text=blocking_texts, cuts=st.lists(st.integers(0, 10_000), max_size=30))
