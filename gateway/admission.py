@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Admission"]
 
 _ROLES = ", ".join(f"ROLE_{role.name}" for role in Role)
+_ROLE_NUMBERS = frozenset(role.value for role in Role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ class Admission:
             return
         room = self.max_prompt_chars
         for index, (role, text) in enumerate(messages):
-            if role not in Role.__members__.values():
+            if role not in _ROLE_NUMBERS:
                 yield Violation(f"messages[{index}].role", f"must be one of {_ROLES}")
             if not text:
                 yield Violation(f"messages[{index}].text", "must not be empty; leave it out")

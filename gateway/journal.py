@@ -18,6 +18,9 @@ from opentelemetry.trace import NoOpTracer
 from servicekit import logs, names
 
 if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
     from gateway.answer import Usage
@@ -100,6 +103,7 @@ class OpenStep:
         self._since_ns = journal.now_ns()
         self._span = journal.tracer.start_span(name)
         self._is_over = False
+        self._token: Token[Context] | None = None
 
     def __enter__(self) -> Self:
         self.enter()
@@ -111,11 +115,13 @@ class OpenStep:
 
     def enter(self) -> None:
         """What is called from now on is below this step."""
-        self._token = otel_context.attach(trace.set_span_in_context(self._span))
+        if self._span.is_recording():
+            self._token = otel_context.attach(trace.set_span_in_context(self._span))
 
     def leave(self) -> None:
         """What is called from now on is not."""
-        otel_context.detach(self._token)
+        if self._token is not None:
+            otel_context.detach(self._token)
 
     def end(self, outcome: str = "") -> None:
         """It is over; only the first end counts."""

@@ -221,9 +221,10 @@ def _execution(execution: Execution) -> pb.Execution:
         state=execution.state,  # type: ignore[arg-type]
         score=execution.score,
         version=execution.version,
-        direction=execution.direction.value,  # type: ignore[arg-type]
+        direction=execution.direction,  # type: ignore[arg-type]
     )
-    proto.duration.FromNanoseconds(execution.duration_ns)
+    # `FromNanoseconds` checks what cannot be wrong here, and takes twice as long.
+    proto.duration.seconds, proto.duration.nanos = divmod(execution.duration_ns, 10**9)
     return proto
 
 

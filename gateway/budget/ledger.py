@@ -10,6 +10,7 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.terms import Period, Unit
@@ -125,7 +126,12 @@ def utc_now() -> datetime:
 
 def period_key(period: Period, now: datetime) -> str:
     """The name of the period that this moment is in."""
-    return now.strftime("%Y-%m-%d" if period is Period.DAY else "%Y-%m")
+    return _name(period, now.date())
+
+
+@lru_cache(maxsize=8)
+def _name(period: Period, day: date) -> str:
+    return day.strftime("%Y-%m-%d" if period is Period.DAY else "%Y-%m")
 
 
 def resets(period: Period, now: datetime) -> datetime:

@@ -61,6 +61,8 @@ class Breaker:
     ) -> None:
         """Open after `fail_max` failures in a row; let a probe through after `reset_s`."""
         self.name = name
+        # `closed`, `open` or `half-open`, as the machine last said.
+        self.state: str = pybreaker.STATE_CLOSED
         self._reset_s = reset_s
         self._now = now
         self._opened_s = 0.0
@@ -73,12 +75,6 @@ class Breaker:
             listeners=[_Listener(self)],
             name=name,
         )
-
-    @property
-    def state(self) -> str:
-        """`closed`, `open` or `half-open`."""
-        state: str = self._machine.current_state
-        return state
 
     @property
     def _is_closed(self) -> bool:
@@ -122,9 +118,11 @@ class Breaker:
         if of is self._probe:
             self._probe = None
 
-    def opened(self) -> None:
-        """The machine opened."""
-        self._opened_s = self._now()
+    def became(self, state: str) -> None:
+        """The machine changed its state."""
+        self.state = state
+        if state == pybreaker.STATE_OPEN:
+            self._opened_s = self._now()
 
 
 class _Pass:
@@ -155,8 +153,7 @@ class _Listener(pybreaker.CircuitBreakerListener):
         old_state: pybreaker.CircuitBreakerState | None,
         new_state: pybreaker.CircuitBreakerState,
     ) -> None:
-        if new_state.name == pybreaker.STATE_OPEN:
-            self._breaker.opened()
+        self._breaker.became(new_state.name)
         logs.get().warning(
             "breaker.changed",
             part=self._breaker.name,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.failure.breaker import BreakerOpenError
 from servicekit.errors import DeadlineExceeded, Fault, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterator
+    from collections.abc import AsyncIterable
     from types import TracebackType
 
     from gateway.answer import CheckedPrompt, Request
@@ -37,7 +37,7 @@ class BreakingGuard:
 
     async def check(self, request: Request, deadline: Deadline) -> CheckedPrompt:
         """As the guard's."""
-        with self._gate.passing():
+        with self._gate.admit():
             return await self._inner.check(request, deadline)
 
     def watch(
@@ -69,39 +69,47 @@ class _Gate:
         self._breaker = breaker
         self._upstream = upstream
 
-    @contextmanager
-    def passing(self) -> Iterator[None]:
-        """Around a call; its outcome counts unless it was cancelled or ran out of time."""
-        admitted = self._admit()
-        try:
-            yield
-        except Fault as fault:
-            if fault.reason == self._upstream.unavailable_reason:
-                admitted.failed()
-            elif isinstance(fault, DeadlineExceeded):
-                admitted.left()
-            else:
-                admitted.succeeded()  # a refusal is an answer
-            raise
-        except BaseException:
-            admitted.left()
-            raise
-        admitted.succeeded()
-
     def note(self, error: BaseException | None) -> None:
         """What ended a use that had been let in; faults of other parts pass through there too."""
         if isinstance(error, Fault) and error.reason == self._upstream.unavailable_reason:
             self._breaker.note_failure()
 
-    def _admit(self) -> Pass:
+    def admit(self) -> _Passing:
+        """Let a call pass, which is made inside of what is returned.
+
+        Raises:
+            BreakerOpen: not now.
+        """
         try:
-            return self._breaker.admit()
+            return _Passing(self._breaker.admit(), self._upstream)
         except BreakerOpenError as error:
             raise BreakerOpen(
                 f"The {self._upstream.name} service is failing and is left alone for now.",
                 reason=self._upstream.unavailable_reason,
                 retry_after_s=error.retry_after_s,
             ) from None
+
+
+class _Passing:
+    """Around a call; its outcome counts unless it was cancelled or ran out of time."""
+
+    def __init__(self, admitted: Pass, upstream: Upstream) -> None:
+        self._admitted = admitted
+        self._upstream = upstream
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        match error:
+            case None:
+                self._admitted.succeeded()
+            case Fault() if error.reason == self._upstream.unavailable_reason:
+                self._admitted.failed()
+            case Fault() if not isinstance(error, DeadlineExceeded):
+                self._admitted.succeeded()  # a refusal is an answer
+            case _:
+                self._admitted.left()
 
 
 class _Used(AbstractAsyncContextManager[T]):
@@ -112,7 +120,7 @@ class _Used(AbstractAsyncContextManager[T]):
         self._use = use
 
     async def __aenter__(self) -> T:
-        with self._gate.passing():
+        with self._gate.admit():
             return await self._use.__aenter__()
 
     async def __aexit__(
