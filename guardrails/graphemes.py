@@ -37,6 +37,11 @@ class Edge:
         """Begin with an empty text."""
         self._last = ""
 
+    @property
+    def held_chars(self) -> int:
+        """How much is held back."""
+        return len(self._last)
+
     def push(self, piece: str) -> str:
         """Take the next piece; return the complete words."""
         return self._cut(self._last + piece, _last_word_start)

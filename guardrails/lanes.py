@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from .failures import report
 from .findings import Execution, ExecutionState, Finding, Match, Treatment
@@ -23,8 +23,6 @@ __all__ = [
     "Question",
     "Scan",
 ]
-
-_T = TypeVar("_T")
 
 # Treatments that leave the value in the text.
 _SHOWING = frozenset({Treatment.ALLOW, Treatment.MARK, Treatment.REVIEW})
@@ -109,7 +107,25 @@ class LaneSettings:
 
 
 class Lane:
-    """Runs a scan, keeps its execution, and turns its failures into states."""
+    """Runs a scan, keeps its execution, and turns its failures into states.
+
+    The scan begins when it first has to look at something.
+    """
+
+    __slots__ = (
+        "_busy_s",
+        "_clock",
+        "_detector",
+        "_scan",
+        "_score",
+        "_skipped_chars",
+        "_state",
+        "_surroundings",
+        "detector",
+        "failed",
+        "settings",
+        "version",
+    )
 
     def __init__(
         self,
@@ -119,59 +135,59 @@ class Lane:
         surroundings: Surroundings,
         clock: Callable[[], float],
     ) -> None:
-        """Begin a text; a detector that fails here has failed, not passed."""
+        """Begin a text."""
         self.detector = detector.name
+        self.version = detector.version
         self.settings = settings
-        self._version = detector.version
+        # Whether the detector gave up on this text.
+        self.failed = False
+        self._detector = detector
+        self._surroundings = surroundings
         self._clock = clock
         self._state = ExecutionState.RAN
         self._busy_s = 0.0
         self._score = 0.0
         self._scan: Scan | None = None
-        self._scan = self._guarded(lambda: _open(detector, surroundings, settings))
-
-    @property
-    def failed(self) -> bool:
-        """Whether the detector gave up on this text."""
-        return self._scan is None
+        # What came since the scan looked at something.
+        self._skipped_chars = 0
 
     @property
     def settled(self) -> int | None:
         """How far the detector's matches are final; None once it failed."""
-        return None if self._scan is None else self._scan.settled
+        if self.failed:
+            return None
+        return self._skipped_chars + (0 if self._scan is None else self._scan.settled)
 
     @property
     def execution(self) -> Execution:
         """What became of the detector so far."""
         return Execution(
             detector=self.detector,
-            version=self._version,
+            version=self.version,
             state=self._state,
             score=self._score,
             busy_s=self._busy_s,
         )
 
-    def push(self, piece: str, *, last: bool) -> list[Finding]:
-        """Scan the next piece; return the findings that became final."""
-        scan, timeout_s = self._scan, self.settings.timeout_s
-        if scan is None:
+    def push(self, piece: str, *, last: bool, before: str = "") -> list[Finding]:
+        """Scan the next piece; return the findings that became final.
+
+        `before` is the end of what was skipped until now, as far as the detector looks back.
+        """
+        if self.failed:
             return []
-        return self._findings(
-            self._guarded(lambda: scan.push(piece, last=last, timeout_s=timeout_s))
-        )
+        return self._guarded(self._push, piece, last, before)
 
     def skip(self, piece: str, before: str) -> bool:
         """Take a piece in which there is nothing to find, and which cannot become part of a match.
 
-        False, and nothing is taken, if that holds only where all of `before` has settled, and
-        something of it has not.
+        That holds if all that came before has settled and reads as `before` at its end. Otherwise
+        nothing is taken. For detectors whose scans have `has_settled` and `skip`.
         """
         scan: Any = self._scan
-        if scan is None:
-            return True
-        if not scan.has_settled(before):
+        if not (self._skipped_chars or scan is None or scan.has_settled(before)):
             return False
-        scan.skip(piece)
+        self._skipped_chars += len(piece)
         return True
 
     def pending(self) -> list[Question]:
@@ -186,19 +202,43 @@ class Lane:
 
     def resolve(self, number: int, scores: Mapping[str, float], *, busy_s: float) -> list[Finding]:
         """Take the answer to a question; return the findings that became final."""
-        scan = self._scan
-        if not _is_judged(scan):
+        if not _is_judged(self._scan):
             return []
         self._busy_s += busy_s
-        return self._findings(self._guarded(lambda: scan.resolve(number, scores)))
+        return self._guarded(self._scan.resolve, number, scores)
 
     def fail(self, state: ExecutionState) -> None:
         """The detector gave up: it failed or ran out of time."""
-        self._state, self._scan = state, None
+        self._state, self._scan, self.failed = state, None, True
 
-    def _findings(self, matches: Sequence[Match] | None) -> list[Finding]:
+    def _push(self, piece: str, last: bool, before: str) -> Sequence[Match]:  # noqa: FBT001 - as `push` says it
+        scan: Any = self._scan
+        if scan is None:
+            scan = self._scan = _open(self._detector, self._surroundings, self.settings)
+        if self._skipped_chars:
+            scan.skip(self._skipped_chars, before)
+            self._skipped_chars = 0
+        matches: Sequence[Match] = scan.push(piece, last=last, timeout_s=self.settings.timeout_s)
+        return matches
+
+    def _guarded(self, work: Callable[..., Sequence[Match]], *arguments: Any) -> list[Finding]:
+        started = self._clock()
+        try:
+            matches = work(*arguments)
+        except TimeoutError:
+            self.fail(ExecutionState.TIMED_OUT)
+            return []
+        except Exception as error:  # noqa: BLE001 - whatever a detector raises, it did not run
+            report(self.detector, error)
+            self.fail(ExecutionState.FAILED)
+            return []
+        finally:
+            self._busy_s += self._clock() - started
+        return self._findings(matches) if matches else []
+
+    def _findings(self, matches: Sequence[Match]) -> list[Finding]:
         findings = []
-        for match in matches or ():
+        for match in matches:
             self._score = max(self._score, match.score)
             treatment = self.settings.treatment_of(match.category, match.score)
             if treatment is not None:
@@ -215,19 +255,6 @@ class Lane:
             score=match.score,
             treatment=treatment,
         )
-
-    def _guarded(self, work: Callable[[], _T]) -> _T | None:
-        started = self._clock()
-        try:
-            return work()
-        except TimeoutError:
-            self.fail(ExecutionState.TIMED_OUT)
-        except Exception as error:  # noqa: BLE001 - whatever a detector raises, it did not run
-            report(self.detector, error)
-            self.fail(ExecutionState.FAILED)
-        finally:
-            self._busy_s += self._clock() - started
-        return None
 
 
 # `isinstance` with a protocol looks through all its members; these are asked for every text.

@@ -18,7 +18,7 @@ from .graphemes import Edge
 from .redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from .glances import Onlooker
     from .lanes import Lane, Question
@@ -100,7 +100,6 @@ class GuardWindow:
         self._waiting: list[Finding] = []
         self._held_text: list[str] = []
         self._held_findings: list[Finding] = []
-        self._stop_on_failure()
 
     def push(self, piece: str) -> Release:
         """Take the next piece; release what is settled by now. Ignored after a block.
@@ -112,11 +111,17 @@ class GuardWindow:
             raise RuntimeError("this text is complete; open a new window")
         if self.end is not None:
             return _NOTHING
-        self._take_in(self._edge.push(piece))
-        if self._settled_by_all() < self._arrived_chars:
-            self._take_in(self._edge.clusters())
-        release = self._settle()
-        self.most_held_chars = max(self.most_held_chars, self._arrived_chars - self._taken)
+        words = self._edge.push(piece)
+        self._take_in(words)
+        settled = self._settled_by_all()
+        if settled < self._arrived_chars:
+            # Something waits; part of a word may be enough for it.
+            words += (part := self._edge.clusters())
+            self._take_in(part)
+            settled = self._settled_by_all()
+        release = self._settle(settled) if words else _NOTHING
+        held = self._arrived_chars - self._taken + self._edge.held_chars
+        self.most_held_chars = max(self.most_held_chars, held)
         return release
 
     def finish(self, piece: str = "") -> Release:
@@ -131,7 +136,7 @@ class GuardWindow:
         if self.end is not None:
             return _NOTHING
         self._take_in(self._edge.push(piece) + self._edge.finish())
-        return self._settle()
+        return self._settle(self._settled_by_all())
 
     def pending(self) -> list[Question]:
         """The questions that wait for an answer; none after a block."""
@@ -148,7 +153,7 @@ class GuardWindow:
         for lane in self._lanes:
             if lane.detector == question.detector:
                 self._waiting += lane.resolve(question.number, scores, busy_s=busy_s)
-        return self._settle()
+        return self._settle(self._settled_by_all())
 
     def fail(self, detector: str, state: ExecutionState) -> Release:
         """A judge failed or did not answer in time; the policy decides what that means."""
@@ -157,7 +162,7 @@ class GuardWindow:
         for lane in self._lanes:
             if lane.detector == detector:
                 lane.fail(state)
-        return self._settle()
+        return self._settle(self._settled_by_all())
 
     def timeout_s(self, detector: str) -> float:
         """How long the policy lets this detector take."""
@@ -179,7 +184,7 @@ class GuardWindow:
             scanned_chars=self._scanned_chars,
             released_sha256=self._ledger.released_sha256,
             policy_digest=self._policy_digest,
-            detectors=tuple((lane.detector, lane.execution.version) for lane in self._lanes),
+            detectors=tuple((lane.detector, lane.version) for lane in self._lanes),
         )
 
     def _take_in(self, piece: str) -> None:
@@ -188,20 +193,31 @@ class GuardWindow:
             return
         self._text += piece
         self._arrived_chars += len(piece)
-        onlooker = self._onlooker
-        idle = () if onlooker is None else onlooker.idle(piece, last=self._complete)
-        for lane in self._lanes:
-            if not (onlooker and lane.detector in idle and lane.skip(piece, onlooker.before)):
-                self._waiting += lane.push(piece, last=self._complete)
+        last, onlooker, before = self._complete, self._onlooker, ""
+        idle: Collection[str] = ()
         if onlooker is not None:
+            before, idle = onlooker.before, onlooker.idle(piece, last=last)
             onlooker.passed(piece)
+        for lane in self._lanes:
+            if not (lane.detector in idle and lane.skip(piece, before)):
+                self._waiting += lane.push(piece, last=last, before=before)
 
-    def _settle(self) -> Release:
-        """Release up to where every detector is settled and no finding would be cut in two."""
-        self._stop_on_failure()
+    def _settled_by_all(self) -> int:
+        """Up to where every detector is settled that did not give up; that may end the text."""
+        least = self._arrived_chars
+        for lane in self._lanes:
+            settled = lane.settled
+            if settled is None:
+                if lane.settings.blocks_on_failure:
+                    self.action, self.end = Action.BLOCK, End.BLOCKED
+            elif settled < least:
+                least = settled
+        return least
+
+    def _settle(self, settled: int) -> Release:
+        """Release up to there, if no finding would be cut in two."""
         if self.end is not None:
             return self._hand_over()
-        settled = self._settled_by_all()
         self.settled_chars = settled
         releasable = self._take_complete(settled)
         if releasable is not None:
@@ -214,6 +230,8 @@ class GuardWindow:
 
     def _take_complete(self, settled: int) -> int | None:
         """Take the clusters that nothing can join any more; up to where text may go, if at all."""
+        if not self._waiting:
+            return settled
         self._waiting.sort(key=order)
         done = 0
         for cluster in clusters(self._waiting):
@@ -226,10 +244,6 @@ class GuardWindow:
             done += len(cluster.findings)
         del self._waiting[:done]
         return settled
-
-    def _settled_by_all(self) -> int:
-        known = [lane.settled for lane in self._lanes]
-        return min((at for at in known if at is not None), default=self._arrived_chars)
 
     def _take(self, cluster: Cluster) -> None:
         self._keep(self._original(cluster.start))
@@ -266,11 +280,6 @@ class GuardWindow:
         if self._restorer is not None:
             self._held_text.append(self._restorer.flush())
         self._held_text.append(text)
-
-    def _stop_on_failure(self) -> None:
-        if any(lane.failed and lane.settings.blocks_on_failure for lane in self._lanes):
-            self.action = Action.BLOCK
-            self.end = End.BLOCKED
 
     def _hand_over(self) -> Release:
         """Give out what is held, unless the whole text has to be seen first."""

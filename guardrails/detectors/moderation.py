@@ -71,7 +71,7 @@ _RULES = (
     _rule(
         "HATE",
         "call",
-        rf"(?:(?:all|the|those|these){_GAP})?(?:{_GROUPS}){_GAP}"
+        rf"(?:{_GROUPS}){_GAP}"
         rf"(?:should|must|need to|deserve to|have to|ought to){_GAP}(?:(?:all|just|be){_GAP}){{0,3}}"
         rf"(?:{_FINISH_OFF}|die)",
     ),

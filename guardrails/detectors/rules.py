@@ -85,8 +85,8 @@ class _BothScans:
         """See `guardrails.rules.RuleScan.has_settled`."""
         return all(scan.has_settled(before) for scan in self._scans)
 
-    def skip(self, piece: str) -> None:
+    def skip(self, chars: int, before: str) -> None:
         """See `guardrails.rules.RuleScan.skip`."""
         for scan in self._scans:
-            scan.skip(piece)
+            scan.skip(chars, before)
         self.settled = min(scan.settled for scan in self._scans)

@@ -58,9 +58,10 @@ class NormalisedScan:
         reader = self._reader
         return reader.has_read_all and self._scan.has_settled(reader.cased(before))
 
-    def skip(self, piece: str) -> None:
-        """Take a piece of ASCII that reads as it stands; see `guardrails.rules.RuleScan.skip`."""
-        self._scan.skip(self._reader.skip(piece))
+    def skip(self, chars: int, before: str) -> None:
+        """Go on after so many characters of ASCII, read as they stand; see `RuleScan.skip`."""
+        self._scan.skip(chars, self._reader.cased(before))
+        self._reader.skip(chars, before)
         self.settled = self._reader.map.original_end
 
 
@@ -97,12 +98,11 @@ class Reader:
         """How ASCII reads in which nothing is replaced."""
         return text.lower() if self._view.lowers else text
 
-    def skip(self, piece: str) -> str:
-        """Take a piece of ASCII, after all before it was read, that reads as it stands; read it."""
-        self.map.keep(len(piece))
-        self._text = (self._text + piece)[-_LEFT_CHARS:]
+    def skip(self, chars: int, before: str) -> None:
+        """Go on after so many characters of ASCII, read as they stand; `before` is their end."""
+        self.map.keep(chars)
+        self._text = before[-_LEFT_CHARS:]
         self._begin = len(self._text)
-        return self.cased(piece)
 
     def _replaced(self, original: str, reading: str) -> str:
         """Read a stretch as something else, whose characters need reading in their turn."""

@@ -100,11 +100,13 @@ class RuleScan:
         """Whether all that came is settled, and what it looks back at is the end of this text."""
         return self.settled - self._base == len(self._text) and before.endswith(self._text)
 
-    def skip(self, piece: str) -> None:
-        """Take a piece, after what has settled, of which it is known that nothing is in it."""
-        text = self._text + piece
-        self.settled += len(piece)
-        self._text = text[max(0, len(text) - self._rules.left_chars) :]
+    def skip(self, chars: int, before: str) -> None:
+        """Go on, where all had settled, after so many characters with nothing in them.
+
+        `before` is the end of them, or of all that came: as much as the rules look back at.
+        """
+        self.settled += chars
+        self._text = before[-self._rules.left_chars :]
         self._base = self.settled - len(self._text)
 
     def _found(

@@ -230,7 +230,8 @@ def test_the_work_per_token_grows_with_the_answer(open_output):
     """The window keeps what is not settled and a little context, not the answer."""
     window = open_output()
     for _ in range(2000):
-        window.push("the quick brown fox ")
+        window.push("the quick brown fox will kill 4111 jo@doe ")
+    assert len(window._text) < 200
     kept = [len(lane._scan._scan._text) for lane in window._lanes if hasattr(lane._scan, "_scan")]
     assert kept
     assert max(kept) < 200
