@@ -23,7 +23,7 @@ _GAP = r"[\s,;:*_\"'-]{1,4}"
 _GROUPS = (
     r"jews|muslims|christians|hindus|sikhs|blacks|black people|whites|white people|asians|arabs"
     r"|immigrants|migrants|refugees|foreigners|mexicans|africans|gays|gay people|lesbians"
-    r"|homosexuals|transgenders|trans people|trannies|women|disabled people|gypsies|roma|the disabled"
+    r"|homosexuals|transgenders|trans people|trannies|women|disabled people|gypsies|roma|(?<=the )disabled"
     r"|fags|faggots|niggers|kikes|spics|chinks|sand ?niggers|wetbacks|ragheads"
 )
 _FINISH_OFF = (
