@@ -20,7 +20,7 @@ from .clean_documents import (
 )
 from .corpora import manuals
 from .metrics import threshold_at
-from .rows import INJECTION, MODERATION, Row
+from .rows import INJECTION, MODERATION, Row, asks
 from .synthetic.carriers import BUILDERS
 from .synthetic.grammar import packaged
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUDGETS",
+    "QUESTIONS",
     "SHORT_CHARS",
     "UNTOUCHED",
     "anchors",
@@ -42,6 +43,8 @@ __all__ = [
 BUDGETS: Final = {0.1: 0.2, 0.3: 0.05, 0.5: 0.01, 0.9: 0.001}
 # Published figures exist for this set, so it only measures.
 UNTOUCHED: Final = "mod_openai_dev"
+# Held-out sources of plain questions, which are harmless in a document too.
+QUESTIONS: Final = ("benign_selfinstruct_seed", "benign_spikee_finance")
 # Texts up to this length have anchors of their own. Longer ones are persona prompts and pages,
 # which score higher without being worse.
 SHORT_CHARS: Final = 200
@@ -89,6 +92,9 @@ def pools(
     documents["library code"] = list(modules())[:_DOCUMENTS]
     documents["library documentation"] = list(docstrings())[:_DOCUMENTS]
     documents["descriptions"] = [text for text in descriptions() if in_calibration_half(text)]
+    documents["questions"] = [
+        text for source in QUESTIONS for text in users.get(source, ()) if asks(text)
+    ]
     documents["short descriptions"] = list(short_descriptions())
     documents["manuals"] = [text[:CHARS] for text in manuals(wheels)][::2]
     documents["talk pages"] = pages(topics.get("mod_wiki_toxicity_test", ()))
@@ -116,8 +122,8 @@ def anchors(
     """
     out: dict[str, Anchors] = {}
     known: dict[int, Sequence[Mapping[str, float]]] = {}
-    # The topics share their anchors: the budget is of a text that any of them flags, and a
-    # score then says the same of each.
+    # The topics share their anchors, above what is usual for each: the budget is of a text that
+    # any of them flags, and a score then says the same of each.
     for heads in (*((head,) for head in INJECTION), MODERATION):
         families = {}
         for family, texts in pools[heads[0]].items():
@@ -125,9 +131,22 @@ def anchors(
             if key not in known:
                 known[key] = logits([text for text in texts if (len(text) <= SHORT_CHARS) is short])
             if known[key]:
-                families[family] = [max(each[head] for head in heads) for each in known[key]]
-        out |= dict.fromkeys(heads, _anchors(families))
+                families[family] = known[key]
+        usual = {head: _usual(families, head) for head in heads}
+        above = {
+            family: [max(each[head] - usual[head] for head in heads) for each in read]
+            for family, read in families.items()
+        }
+        shared = _anchors(above)
+        for head in heads:
+            logits_of_head = tuple(logit + usual[head] for logit in shared.logits)
+            out[head] = Anchors(logits_of_head, shared.scores)
     return out
+
+
+def _usual(families: Mapping[str, Sequence[Mapping[str, float]]], head: str) -> float:
+    """The logit that one in a hundred harmless texts exceeds, whatever their family."""
+    return float(np.quantile([each[head] for read in families.values() for each in read], 0.99))
 
 
 def one_scale(
