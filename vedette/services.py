@@ -7,6 +7,7 @@ import socket
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,12 +18,21 @@ __all__ = [
     "GUARDRAILS",
     "INFERENCE",
     "SERVICES",
+    "OwnCertificate",
     "Service",
     "ServiceProcess",
     "embedded",
 ]
 
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # looked up, not bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCertificate:
+    """The files, in PEM, with which a service shows itself: its certificate chain and the key."""
+
+    chain: Path
+    key: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +51,11 @@ class Service:
         host = environ.get(self.variable("HOST"), "127.0.0.1")
         port = environ.get(self.variable("PORT"), self.default_port)
         return f"{_WILDCARDS.get(host, host)}:{port}"
+
+    def certificate(self, environ: Mapping[str, str] = os.environ) -> OwnCertificate | None:
+        """What it shows, as its own settings would say it; None where it speaks plain text."""
+        chain, key = (environ.get(self.variable(name)) for name in ("TLS_CERT", "TLS_KEY"))
+        return OwnCertificate(chain=Path(chain), key=Path(key)) if chain and key else None
 
     @property
     def metrics_port(self) -> int:
@@ -77,6 +92,7 @@ class ServiceProcess:
     argv: Sequence[str]
     target: str
     grpc_name: str
+    certificate: OwnCertificate | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -104,6 +120,7 @@ def embedded(ports: Mapping[str, int]) -> tuple[ServiceProcess, ...]:
             argv=(sys.executable, "-P", "-m", service.name),
             target=targets[service],
             grpc_name=service.grpc_name,
+            certificate=service.certificate(environs[service]),
             environ=environs[service],
         )
         for service in SERVICES

@@ -156,7 +156,9 @@ class Supervisor:
 
     async def _ready(self, child: _Child) -> None:
         serving = asyncio.ensure_future(
-            probe.wait_until_serving(child.process.target, child.process.grpc_name)
+            probe.wait_until_serving(
+                child.process.target, child.process.grpc_name, child.process.certificate
+            )
         )
         ended = asyncio.ensure_future(child.ended())
         try:
