@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import NoOpMeter
-from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from prometheus_client import CollectorRegistry, start_http_server
+
+from servicekit.tallies import TallyMeter
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
@@ -54,11 +56,12 @@ class Metrics:
             exporter = OTLPMetricExporter(endpoint=settings.otlp_metrics_endpoint)
             readers.append(PeriodicExportingMetricReader(exporter, _EXPORT_EVERY_MS))
         if readers:
-            # Exemplars would cost as much again as the measurement.
-            self._provider = MeterProvider(
-                readers, resource, exemplar_filter=AlwaysOffExemplarFilter()
-            )
-            self.meter = self._provider.get_meter("vedette")
+            self._provider = MeterProvider(readers, resource)
+            meter = TallyMeter("vedette", resource)
+            for reader in readers:
+                # Instead of the provider's own instruments, of which there are none.
+                reader._set_collect_callback(meter.collect)  # type: ignore[arg-type]  # noqa: SLF001
+            self.meter = meter
 
     def close(self) -> None:
         """Stop answering, and send what is left; blocks until it is sent or given up."""
