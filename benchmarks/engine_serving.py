@@ -1,6 +1,6 @@
 """Streams through the bare engine, the inference RPC and the whole stack, in one run.
 
-    scripts/bench engine_serving [--streams 1,8,32] [--new-tokens 64] [--rounds 3] [--json FILE]
+    scripts/bench engine_serving [--streams 1,8,32] [--new-tokens 128] [--rounds 3] [--json FILE]
     scripts/bench engine_serving --long-prompt
 
 The four ways are `engine` (no thread, no network), `rpc` (inference alone), `rules` (gateway,
@@ -436,7 +436,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench engine_serving", description=__doc__)
     parser.add_argument("--streams", type=lambda text: [int(n) for n in text.split(",")])
     parser.add_argument("--ways", type=lambda text: text.split(","))
-    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--new-tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--long-prompt", action="store_true", help="measure that alone")
     parser.add_argument("--neighbour-tokens", type=int, default=320)
