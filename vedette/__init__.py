@@ -15,10 +15,13 @@ from vedette.errors import (
     DeadlineExceededError,
     ExhaustedError,
     FailedPreconditionError,
+    FieldViolation,
     InternalError,
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
+    PreconditionViolation,
+    QuotaViolation,
     RequestError,
     ServiceError,
     TransientError,
@@ -40,7 +43,15 @@ from vedette.gateway.v1.gateway_pb2 import (
     Started,
     Treatment,
 )
-from vedette.prompt import assistant, document, system, tool, user
+from vedette.prompt import (
+    Prompt,
+    SamplingOptions,
+    assistant,
+    document,
+    system,
+    tool,
+    user,
+)
 
 __all__ = [
     "AbortedError",
@@ -56,6 +67,7 @@ __all__ = [
     "Event",
     "ExhaustedError",
     "FailedPreconditionError",
+    "FieldViolation",
     "Final",
     "Finding",
     "FinishReason",
@@ -65,8 +77,12 @@ __all__ = [
     "Message",
     "NotFoundError",
     "PermissionDeniedError",
+    "PreconditionViolation",
+    "Prompt",
+    "QuotaViolation",
     "RequestError",
     "Role",
+    "SamplingOptions",
     "ServiceError",
     "Started",
     "TransientError",

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import grpc
 
 from vedette.attestation import ReceivedText
-from vedette.errors import AttestationError, InternalError, from_rpc_error
+from vedette.errors import AttestationError, CallCancelledError, InternalError, from_rpc_error
 from vedette.gateway.v1 import gateway_pb2 as pb
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["AnswerStream", "Event"]
+__all__ = ["AnswerStream", "Event", "closed", "is_task_cancelled"]
 
 Event: TypeAlias = pb.Started | pb.Delta | pb.Finding | pb.Final
 
@@ -82,7 +82,9 @@ class AnswerStream:
         except asyncio.CancelledError:
             # grpc loses a cancel that comes between the sending and the first read.
             self._call.cancel()
-            raise
+            if is_task_cancelled():
+                raise
+            raise closed(self.trace_id) from None
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error)
             failure.trace_id = self.trace_id
@@ -113,3 +115,14 @@ class AnswerStream:
         elif isinstance(event, pb.Final):
             self._received.verify(event)
             self.final = event
+
+
+def is_task_cancelled() -> bool:
+    """Whether a CancelledError is for the task that runs, and not for its call alone."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def closed(trace_id: str) -> CallCancelledError:
+    """What a call ends with when its client or its stream is closed while it runs."""
+    return CallCancelledError("The call was given up on this side.", trace_id=trace_id)

@@ -8,17 +8,18 @@ async with Client("localhost:50051") as client:
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
-from vedette.answer import AnswerStream
+from vedette.answer import AnswerStream, closed, is_task_cancelled
 from vedette.attestation import ReceivedText
 from vedette.channel import open_channel
 from vedette.errors import from_rpc_error
 from vedette.gateway.v1 import gateway_pb2 as pb
 from vedette.gateway.v1 import gateway_pb2_grpc as stubs
-from vedette.prompt import Prompt, SamplingOptions, as_messages
+from vedette.prompt import Prompt, SamplingOptions, as_messages, as_sampling
 from vedette.tracing import CallContext
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ class Client:
             api_key: sent as a bearer token with every call.
             tls: from `grpc.ssl_channel_credentials`; without it the connection is plain text.
             deadline_s: how long a call may take when it does not say otherwise.
+
+        Raises:
+            ValueError: the deadline is not above 0.
         """
-        if deadline_s <= 0:
-            raise ValueError(f"deadline_s must be above 0, not {deadline_s}.")
         self.target = target
         self._tls = tls
-        self._deadline_s = deadline_s
+        self._deadline_s = _above_zero(deadline_s)
         self._credential = (("authorization", f"Bearer {api_key}"),) if api_key else ()
         self._channel: grpc.aio.Channel | None = None
         self._stub: stubs.GatewayServiceAsyncStub | None = None
@@ -101,7 +103,7 @@ class Client:
         request = pb.GenerateRequest(
             model=model,
             messages=as_messages(prompt),
-            sampling=pb.Sampling(**sampling),
+            sampling=as_sampling(sampling),
             policy=policy,
             conversation_id=conversation_id,
         )
@@ -125,14 +127,14 @@ class Client:
         request = pb.StreamGenerateRequest(
             model=model,
             messages=as_messages(prompt),
-            sampling=pb.Sampling(**sampling),
+            sampling=as_sampling(sampling),
             policy=policy,
             conversation_id=conversation_id,
         )
         context = CallContext.current()
         call = self._connected().StreamGenerate(
             request,
-            timeout=deadline_s or self._deadline_s,
+            timeout=self._timeout_s(deadline_s),
             metadata=context.metadata + self._credential,
         )
         return AnswerStream(call, trace_id=context.trace_id)
@@ -172,16 +174,29 @@ class Client:
         try:
             return await method(
                 request,
-                timeout=deadline_s or self._deadline_s,
+                timeout=self._timeout_s(deadline_s),
                 metadata=context.metadata + self._credential,
             )
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error)
             failure.trace_id = context.trace_id
             raise failure from error
+        except asyncio.CancelledError:
+            if is_task_cancelled():
+                raise
+            raise closed(context.trace_id) from None
+
+    def _timeout_s(self, deadline_s: float | None) -> float:
+        return self._deadline_s if deadline_s is None else _above_zero(deadline_s)
 
     def _connected(self) -> stubs.GatewayServiceAsyncStub:
         if self._stub is None:
             self._channel = open_channel(self.target, tls=self._tls)
             self._stub = stubs.GatewayServiceStub(self._channel)
         return self._stub
+
+
+def _above_zero(deadline_s: float) -> float:
+    if deadline_s <= 0:
+        raise ValueError(f"deadline_s must be above 0, not {deadline_s}.")
+    return deadline_s

@@ -110,6 +110,9 @@ class VedetteError(Exception):
             as when the connection itself failed.
         message: One sentence for a developer; never content of a prompt or an answer.
         metadata: Facts that belong to the reason.
+        violations: The fields of the request that break rules.
+        preconditions: The conditions that have to hold first.
+        quotas: The limits that were reached.
         retry_after_s: How long to wait before trying again; None if the service did not say.
         trace_id: The trace of the call as 32 hexadecimal digits; None if it is not known.
 

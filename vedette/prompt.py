@@ -18,6 +18,7 @@ __all__ = [
     "Prompt",
     "SamplingOptions",
     "as_messages",
+    "as_sampling",
     "assistant",
     "document",
     "system",
@@ -77,9 +78,38 @@ def document(text: str) -> pb.Message:
 
 
 def as_messages(prompt: Prompt) -> list[pb.Message]:
-    """The conversation that a prompt stands for; a string is a user's message."""
+    """The conversation that a prompt stands for; a string is a user's message.
+
+    Raises:
+        TypeError: it is something else.
+    """
     if isinstance(prompt, str):
         return [user(prompt)]
     if isinstance(prompt, pb.Message):
         return [prompt]
-    return list(prompt)
+    if isinstance(prompt, Sequence):
+        messages = list(prompt)
+        if all(isinstance(message, pb.Message) for message in messages):
+            return messages
+    raise TypeError(
+        "A prompt is a string, a message or a sequence of messages; "
+        'make messages by system("..."), user("...") and their like.'
+    )
+
+
+def as_sampling(options: SamplingOptions) -> pb.Sampling:
+    """The sampling part of a request.
+
+    Raises:
+        TypeError: there is no such option, or its value is of another type.
+        ValueError: the value is beyond what the option can hold.
+    """
+    sampling = pb.Sampling()
+    for name, value in options.items():
+        if name not in SamplingOptions.__annotations__:
+            raise TypeError(f"{name} is no sampling option.")
+        try:
+            sampling.MergeFrom(pb.Sampling(**{name: value}))  # type: ignore[arg-type]
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from None
+    return sampling

@@ -42,14 +42,18 @@ class ServiceFailedError(Exception):
         name: The service.
         problem: What happened, in a sentence's predicate: "ended with exit code 1".
         last_lines: The last lines it wrote, oldest first.
+        remedy: What to do about it; empty where the last lines have to say.
 
     """
 
-    def __init__(self, name: str, problem: str, last_lines: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, problem: str, last_lines: Sequence[str] = (), *, remedy: str = ""
+    ) -> None:
         super().__init__(f"{name} {problem}")
         self.name = name
         self.problem = problem
         self.last_lines = tuple(last_lines)
+        self.remedy = remedy
 
 
 class Audience(Protocol):
@@ -146,7 +150,10 @@ class Supervisor:
         started_s = time.monotonic()
         if await probe.listens(process.target):
             raise ServiceFailedError(
-                process.name, f"cannot start: something else listens on {process.target}", ()
+                process.name,
+                f"cannot start: something else listens on {process.target}",
+                remedy=f"If it is another `vedette up`, `vedette health` says SERVING: use that one"
+                f" or stop it. Otherwise move this one with --{process.name}-port.",
             )
         self._audience.starting(process.name)
         child = await _Child.spawn(process, self._audience)

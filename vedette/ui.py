@@ -53,12 +53,12 @@ class UiServer(ThreadingHTTPServer):
 
     def __init__(self, *, port: int, folder: Path, metrics: Sequence[str] | None = None) -> None:
         """Open the port; 0 picks a free one. `metrics` are other addresses than the usual ones."""
-        super().__init__((_HOST, port), _Handler)
         self.files = TraceFiles(folder)
         self.live = LiveTraces(folder)
         self.summaries = _Summaries()
         self.health = _Health()
         self.scraper = Scraper(metrics)
+        super().__init__((_HOST, port), _Handler)
 
     def server_close(self) -> None:
         """Close the port and the connections."""

@@ -17,16 +17,19 @@ from vedette.cli.check import check
 from vedette.cli.decision import decision
 from vedette.cli.demo import demo
 from vedette.cli.health import health
+from vedette.cli.policies import policies
 from vedette.cli.reports import usage
 from vedette.cli.shadow import shadow
 from vedette.cli.ui import ui
 from vedette.cli.up import up
+from vedette.cli.verbs import Group, Verb
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     # A traceback that shows local variables would show prompts.
     pretty_exceptions_enable=False,
     epilog="First `vedette up` in one terminal, then `vedette ask` and `vedette trace show last`.",
@@ -35,7 +38,7 @@ _PANELS: Final = {
     "Run it": (up, demo, models.app),
     "Use it": (ask, check),
     "See what happened": (trace.app, decision, ui),
-    "Operate it": (health, usage, review.app, shadow),
+    "Operate it": (health, policies, usage, review.app, shadow),
 }
 
 
@@ -66,7 +69,7 @@ for _panel, _verbs in _PANELS.items():
         if isinstance(_verb, typer.Typer):
             app.add_typer(_verb, rich_help_panel=_panel)
         else:
-            app.command(rich_help_panel=_panel)(_verb)
+            app.command(cls=Verb, rich_help_panel=_panel)(_verb)
 
 
 def main() -> None:

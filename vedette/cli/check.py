@@ -11,16 +11,16 @@ import tempfile
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import grpc
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vedette import probe
-from vedette.cli.terminal import EXIT_CALL_FAILED, EXIT_NO, err, fail
+from vedette.cli.alone import guard_command, is_file
+from vedette.cli.terminal import EXIT_CALL_FAILED, EXIT_NO, counted, err, fail
 from vedette.corpus import Case, CaseError, cases_of_jsonl, check_all
 from vedette.services import GUARDRAILS
 
@@ -43,20 +43,38 @@ _Out: TypeAlias = Annotated[
 
 def check(
     source: Annotated[
-        str, typer.Argument(metavar="[FILE]", help="A file with one text; `-` reads it.")
+        str, typer.Argument(metavar="FILE", help="A file with one text; `-` reads it.")
     ] = "-",
     *,
     jsonl: _Jsonl = "",
     out: _Out = None,
-    policy: Annotated[str, typer.Option(help="The policy; empty for the default.")] = "",
-    role: Annotated[str, typer.Option(help="Who speaks in FILE, for example document.")] = "user",
-    target: Annotated[str, typer.Option(help="The guardrails service.", show_default=False)] = "",
+    policy: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE", help="The policy; the service's default if not given."),
+    ] = "",
+    role: Annotated[
+        Literal["user", "system", "assistant", "tool", "document"],
+        typer.Option(help="Who speaks in FILE."),
+    ] = "user",
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="The guardrails service.", show_default="that of `vedette up`"
+        ),
+    ] = "",
 ) -> None:
     """Check texts; one JSON line each: action, text, findings, and every detector's score.
 
     A case of --jsonl is {"text": ...} with an optional "role" (user, document, ...) and
-    "direction" (input, output). Goes through the running service or, when none runs, checks in a
-    process of its own. Exit code 1 if something was blocked, 3 if something could not be checked.
+    "direction" (input, output). Goes through the running service; when none runs, or the policy
+    is a file, checks in a process of its own.
+    Exit code 1 if something was blocked, 3 if something could not be checked.
+
+    Examples:
+      vedette check prompt.txt
+      vedette check --role document < page.txt
+      vedette check prompt.txt --policy ./candidate.yaml
+      vedette check --jsonl corpus.jsonl --out verdicts.jsonl
     """
     cases = _cases(source, jsonl, role)
     blocked, failed = asyncio.run(_run(cases, out, policy, target))
@@ -77,9 +95,9 @@ def _cases(source: str, jsonl: str, role: str) -> list[Case]:
     try:
         cases = cases_of_jsonl(lines)
     except CaseError as error:
-        fail(f"{'--role' if not jsonl else path}: {error}.", "Nothing was checked.", code=2)
+        fail(f"{path}: {error}.", "Nothing was checked.", code=2)
     if not text.strip():
-        fail(f"There is no text in {path}.", code=2)
+        fail(f"There is no text in {path}.", "Name another file, or pipe one in.", code=2)
     return cases
 
 
@@ -88,13 +106,13 @@ def _read(path: str) -> str:
         raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
         return raw.decode()
     except OSError as error:
-        fail(f"{path} cannot be read: {error.strerror}.", code=2)
+        fail(f"{path} cannot be read: {error.strerror}.", "Name another file.", code=2)
     except UnicodeDecodeError as error:
         fail(f"{path} is not UTF-8 at byte {error.start}.", "Convert it first.", code=2)
 
 
 async def _run(cases: list[Case], out: Path | None, policy: str, target: str) -> tuple[int, int]:
-    address = await _service(target)
+    address = await _service(target, policy)
     with _opened(out) as file:
         if address is None:
             return _check_alone(cases, file, policy), 0
@@ -117,26 +135,19 @@ async def _check_through(
     took_s = time.monotonic() - began_s
     chars = sum(len(case.text) for case in cases)
     err.print(
-        f"[dim]{len(cases)} texts, {blocked} blocked, {took_s:.1f} s: "
-        f"{len(cases) / took_s:.0f} texts/s, {chars / took_s / 1000:.0f} thousand characters/s[/]"
+        f"[dim]{counted(len(cases), 'text')}, {blocked} blocked, {took_s:.1f} s: "
+        f"{len(cases) / took_s:.0f} texts/s, {chars / took_s:,.0f} characters/s[/]"
     )
     return blocked, failed
 
 
 def _check_alone(cases: list[Case], file: TextIO, policy: str) -> int:
     """Run the guard's own command, which prints the same lines; whether it blocked anything."""
-    if find_spec("guardrails") is None or find_spec("hyperscan") is None:
-        fail(
-            "No guardrails run here, and the guard is not installed.",
-            "Install vedette[guardrails], start one with `vedette up`, or name one with --target.",
-            code=EXIT_CALL_FAILED,
-        )
-    command = [sys.executable, "-m", "guardrails", "check", "--jsonl", "-"]
-    with tempfile.TemporaryFile() as lines:
+    with tempfile.TemporaryFile() as lines, tempfile.TemporaryDirectory() as scratch:
         lines.writelines(json.dumps(asdict(case)).encode() + b"\n" for case in cases)
         lines.seek(0)
         with subprocess.Popen(  # noqa: S603 - our own program
-            [*command, *(["--policy", policy] if policy else [])],
+            guard_command("-", policy, Path(scratch)),
             stdin=lines,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONIOENCODING": "utf-8:surrogatepass"},
@@ -152,8 +163,12 @@ def _check_alone(cases: list[Case], file: TextIO, policy: str) -> int:
     return guard.returncode
 
 
-async def _service(target: str) -> str | None:
-    """The address of a running service: the one named or the usual one; None if none runs."""
+async def _service(target: str, policy: str) -> str | None:
+    """The address of a running service: the one named or the usual one; None to do without."""
+    if is_file(policy):
+        if target:
+            fail("--target has policies of its own.", "Leave out one of the two.", code=2)
+        return None
     address = target or GUARDRAILS.address()
     if await probe.status(address, GUARDRAILS.grpc_name, deadline_s=_PROBE_S) == "SERVING":
         return address
@@ -170,7 +185,7 @@ def _opened(out: Path | None) -> AbstractContextManager[TextIO]:
     try:
         return out.open("w", encoding="utf-8")
     except OSError as error:
-        fail(f"{out} cannot be written: {error.strerror}.", code=2)
+        fail(f"{out} cannot be written: {error.strerror}.", "Name another file.", code=2)
 
 
 def _progress() -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -15,7 +16,13 @@ from vedette.services import GATEWAY
 __all__ = ["CaFile", "CertFile", "CertKeyFile", "KeyFile", "Target", "credentials", "gateway"]
 
 Target: TypeAlias = Annotated[
-    str, typer.Option(envvar="VEDETTE_TARGET", help="The gateway.", show_default=False)
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        envvar="VEDETTE_TARGET",
+        help="The gateway.",
+        show_default="that of `vedette up`",
+    ),
 ]
 KeyFile: TypeAlias = Annotated[
     Path | None,
@@ -72,11 +79,24 @@ def credentials(
         fail("A certificate needs TLS.", "Name the other side's authority with --ca-file.", code=2)
     if ca_file is None:
         return None
-    return grpc.ssl_channel_credentials(
-        root_certificates=_read(ca_file),
-        private_key=_read(cert_key_file) if cert_key_file else None,
-        certificate_chain=_read(cert_file) if cert_file else None,
-    )
+    authority = _read(ca_file)
+    certificate = _read(cert_file) if cert_file else None
+    key = _read(cert_key_file) if cert_key_file else None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=authority.decode("ascii"))
+    except (ssl.SSLError, UnicodeDecodeError):
+        fail(f"{ca_file} holds no certificate.", "Name an authority's file in PEM.", code=2)
+    if cert_file and cert_key_file:
+        try:
+            context.load_cert_chain(cert_file, cert_key_file, password="")
+        except ssl.SSLError:
+            fail(
+                f"{cert_file} and {cert_key_file} are not a certificate and its key.",
+                "Name two files in PEM that belong together, the key without a password.",
+                code=2,
+            )
+    return grpc.ssl_channel_credentials(authority, key, certificate)
 
 
 def _api_key(path: Path) -> str:
@@ -90,7 +110,7 @@ def _read(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        fail(f"{path} cannot be read: {type(error).__name__}.", "Name another file.", code=2)
+        fail(f"{path} cannot be read: {error.strerror}.", "Name another file.", code=2)
     if not content.strip():
         fail(f"{path} is empty.", "Name another file, or fill it.", code=2)
     return content

@@ -65,6 +65,10 @@ def decision(
     """Explain what was decided about an earlier request, step by step.
 
     With --text and --policy, also what another policy would have made of the same prompt.
+
+    Examples:
+      vedette decision last
+      vedette decision last --text prompt.txt --policy ./candidate.yaml
     """
     if (text is None) != (not policy):
         fail("--text and --policy go together.", "Give both, or neither.", code=2)
@@ -77,8 +81,8 @@ def decision(
         found = json.loads(as_json_text(decided))
         out.print_json(json.dumps(found if replayed is None else {**found, "replayed": replayed}))
         return
-    out.print(Text(_headline(decided)))
-    out.print(Text(_conditions(decided)))
+    out.print(Text(_headline(decided)), soft_wrap=True)
+    out.print(Text(_conditions(decided)), soft_wrap=True)
     out.print(timeline(decided))
     if text is not None and replayed is not None:
         _print_replay(replayed, policy, same=is_text_of(decided, _read(text)))
@@ -100,7 +104,7 @@ def _conditions(decided: pb.Decision) -> str:
     reduced = [f"{one.part} {one.mode}" for one in decided.degradations]
     lines = {
         "policy": decided.policy_digest[:12] or "none was applied",
-        "model": decided.model,
+        "model": decided.model or "none had answered",
         "caches": ", ".join(caches) or "not asked",
         "breakers": ", ".join(breakers) or "not recorded",
         "reduced": ", ".join(reduced) or "nothing",
@@ -175,15 +179,18 @@ def _time(duration: Duration) -> str:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"{path} cannot be read as text: {type(error).__name__}.", code=2)
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}.", "Name another file.", code=2)
+    except UnicodeDecodeError as error:
+        fail(f"{path} is not UTF-8 at byte {error.start}.", "Convert it first.", code=2)
 
 
 def _print_replay(replayed: dict[str, Any], policy: str, *, same: bool) -> None:
     if not same:
         err.print(
             "[yellow]This is not, to the letter, the prompt that was decided on:[/] "
-            "it had another text, or more than one message."
+            "it had another text, or more than one message.",
+            soft_wrap=True,
         )
     out.print(Text(f"\nunder {policy}: {replayed['action']}"))
     for finding in replayed["findings"]:

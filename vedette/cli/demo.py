@@ -11,7 +11,16 @@ import typer
 from vedette import Client, VedetteError, home
 from vedette.cli import loglines
 from vedette.cli.ask import describe, receive
-from vedette.cli.terminal import EXIT_NO, err, fail, fail_call, out, shown, waiting
+from vedette.cli.terminal import (
+    EXIT_NO,
+    drawing_width,
+    err,
+    fail,
+    fail_call,
+    out,
+    shown,
+    waiting,
+)
 from vedette.cli.up import report_failure
 from vedette.cli.waterfall import waterfall
 from vedette.guardrails.v1 import guardrails_pb2 as guard_pb
@@ -47,13 +56,17 @@ class DemoFailedError(Exception):
 def demo(
     *,
     ready_timeout_s: Annotated[
-        float, typer.Option("--ready-timeout", min=1, help="Seconds until each must be ready.")
+        float,
+        typer.Option("--ready-timeout", metavar="SECONDS", min=1, help="Until each must be ready."),
     ] = 600.0,
     max_new_tokens: Annotated[int, typer.Option(min=8, help="Tokens of each answer at most.")] = 48,
 ) -> None:
     """Start the services on free ports, show what they do, stop them.
 
     Exit code 1 if any part of it does not happen.
+
+    Example:
+      vedette demo
     """
     try:
         asyncio.run(_run(ready_timeout_s, max_new_tokens))
@@ -90,7 +103,7 @@ async def _show(client: Client, guardrails: str, max_new_tokens: int) -> None:
     await _redacted(client, guardrails, max_new_tokens)
     _title("4. Where the time of the first answer went")
     trace = await _whole_trace(first.trace_id)
-    out.print(waterfall(trace, width=out.width))
+    out.print(waterfall(trace, width=drawing_width()))
     out.print(f"[dim]again: vedette trace show {trace.trace_id}[/]")
 
 

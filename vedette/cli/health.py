@@ -30,7 +30,7 @@ def health(
         typer.Option("--service", metavar="NAME", help="Ask only this one; may be repeated."),
     ] = None,
     deadline_s: Annotated[
-        float, typer.Option("--deadline", min=0.1, help="Seconds to wait for each answer.")
+        float, typer.Option("--deadline", metavar="SECONDS", min=0.1, help="For each answer.")
     ] = 3.0,
     ca_file: CaFile = None,
     cert_file: CertFile = None,
@@ -41,6 +41,10 @@ def health(
 
     Addresses are those of VEDETTE_<SERVICE>_HOST and _PORT, or the defaults of `vedette up`.
     With --ca-file all that are asked have to speak TLS; --service says which those are.
+
+    Examples:
+      vedette health
+      vedette health --service gateway --ca-file ca.pem
     """
     services = _chosen(names or [])
     tls = credentials(ca_file, cert_file, cert_key_file)

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
-import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from vedette.cli.alone import guard_command
 from vedette.cli.terminal import EXIT_CALL_FAILED, fail
 
 if TYPE_CHECKING:
@@ -41,28 +38,12 @@ def judged(text: str, policy: str) -> dict[str, Any]:
         text: what a user says.
         policy: the name of a policy, or the path of a policy file.
     """
-    if find_spec("guardrails") is None or find_spec("hyperscan") is None:
-        fail("The guard is not installed.", "Install vedette[guardrails].", code=EXIT_CALL_FAILED)
-    with tempfile.TemporaryDirectory() as folder:
-        case = Path(folder, "case.jsonl")
+    with tempfile.TemporaryDirectory() as cases, tempfile.TemporaryDirectory() as scratch:
+        case = Path(cases, "case.jsonl")
         case.write_text(json.dumps({"text": text, "direction": "input", "role": "user"}) + "\n")
-        command = [sys.executable, "-m", "guardrails", "check", "--jsonl", str(case)]
-        command += _policy(policy, Path(folder, "policies"))
+        command = guard_command(str(case), policy, Path(scratch))
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode not in (0, 1) or not done.stdout:
         fail(done.stderr.strip() or "The guard could not judge it.", code=EXIT_CALL_FAILED)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-def _policy(policy: str, folder: Path) -> list[str]:
-    path = Path(policy)
-    if path.suffix in (".yaml", ".yml"):
-        folder.mkdir()
-        try:
-            shutil.copyfile(path, folder / f"{path.stem}.yaml")
-        except OSError as error:
-            fail(f"{policy} cannot be read: {error.strerror}.", code=2)
-        return ["--policy", path.stem, "--policies-dir", str(folder)]
-    usual = os.environ.get("VEDETTE_GUARDRAILS_POLICIES_DIR")
-    return ["--policy", policy, *(["--policies-dir", usual] if usual else [])]

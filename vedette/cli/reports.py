@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
 
 import typer
@@ -31,11 +32,24 @@ _NO_CURRENCY: Final = "XXX"
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def _day(text: str) -> str:
+    if text:
+        try:
+            datetime.strptime(text, "%Y-%m-%d")  # noqa: DTZ007  # only its form matters
+        except ValueError:
+            raise typer.BadParameter(f"{text} is no day; say it as YYYY-MM-DD.") from None
+    return text
+
+
 def usage(
     *,
-    start: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day, UTC.")] = "",
-    end: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day, UTC.")] = "",
-    model: Annotated[str, typer.Option(help="Only this model.")] = "",
+    start: Annotated[
+        str, typer.Option("--from", metavar="DAY", callback=_day, help="The first day.")
+    ] = "",
+    end: Annotated[
+        str, typer.Option("--to", metavar="DAY", callback=_day, help="The last day.")
+    ] = "",
+    model: Annotated[str, typer.Option(metavar="NAME", help="Only this model.")] = "",
     target: Target = "",
     key_file: KeyFile = None,
     ca_file: CaFile = None,
@@ -43,7 +57,14 @@ def usage(
     cert_key_file: CertKeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the caller's tenant has consumed, by day and model; days are YYYY-MM-DD."""
+    """Show what the caller's tenant has consumed, by day and model.
+
+    Days are YYYY-MM-DD in UTC; without any it is today.
+
+    Examples:
+      vedette usage
+      vedette usage --from 2026-11-01 --to 2026-11-30 --json
+    """
     client = gateway(target, key_file, ca_file, cert_file, cert_key_file, deadline_s=DEADLINE_S)
     answer = ask(client, client.usage(start_date=start, end_date=end, model=model))
     if as_json:

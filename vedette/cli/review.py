@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
-import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 from rich.text import Text
 
+from vedette.cli.connection import credentials
 from vedette.cli.terminal import err, fail, fail_call, out, shown
+from vedette.cli.verbs import Group, Verb
 from vedette.errors import VedetteError
 from vedette.guardrails.v1 import guardrails_pb2 as pb
 from vedette.reviews import Reviews, labelled
@@ -30,21 +31,26 @@ __all__ = ["app"]
 
 _Answer = TypeVar("_Answer")
 
-app = typer.Typer(name="review", no_args_is_help=True, help="The cases that wait for a person.")
+app = typer.Typer(
+    name="review", cls=Group, no_args_is_help=True, help="The cases that wait for a person."
+)
 
 _Target: TypeAlias = Annotated[
-    str, typer.Option(help="The guardrails service.", show_default=False)
+    str,
+    typer.Option(
+        metavar="ADDRESS", help="The guardrails service.", show_default="that of `vedette up`"
+    ),
 ]
-_Tenant: TypeAlias = Annotated[str, typer.Option(help="Whose cases.")]
+_Tenant: TypeAlias = Annotated[str, typer.Option(metavar="NAME", help="Whose cases.")]
 _Ca: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--tls-ca", metavar="FILE", help="Who signs the service's certificate, in PEM."),
+    typer.Option("--ca-file", metavar="FILE", help="Speak TLS, and trust this authority (PEM)."),
 ]
 _Cert: TypeAlias = Annotated[
-    Path | None, typer.Option("--tls-cert", metavar="FILE", help="Your certificate, in PEM.")
+    Path | None, typer.Option("--cert-file", metavar="FILE", help="Your certificate (PEM).")
 ]
 _Key: TypeAlias = Annotated[
-    Path | None, typer.Option("--tls-key", metavar="FILE", help="The key of your certificate.")
+    Path | None, typer.Option("--cert-key-file", metavar="FILE", help="Its key (PEM).")
 ]
 _AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The case.")]
@@ -60,7 +66,7 @@ _STATES = {
 _VERDICTS = {"accept": pb.REVIEW_STATE_ACCEPTED, "reject": pb.REVIEW_STATE_REJECTED}
 
 
-@app.command("ls")
+@app.command("ls", cls=Verb)
 def ls(
     *,
     state: Annotated[
@@ -68,14 +74,22 @@ def ls(
     ] = "pending",
     tenant: _Tenant = _LOCAL,
     target: _Target = "",
-    tls_ca: _Ca = None,
-    tls_cert: _Cert = None,
-    tls_key: _Key = None,
+    ca_file: _Ca = None,
+    cert_file: _Cert = None,
+    cert_key_file: _Key = None,
     as_json: _AsJson = False,
 ) -> None:
-    """List cases, oldest first; pending ones unless --state says otherwise."""
+    """List cases, oldest first; pending ones unless --state says otherwise.
+
+    Examples:
+      vedette review ls
+      vedette review ls --state all --json
+    """
     pages = _ask(
-        target, tenant, (tls_ca, tls_cert, tls_key), lambda client: _all(client, _STATES[state])
+        target,
+        tenant,
+        (ca_file, cert_file, cert_key_file),
+        lambda client: _all(client, _STATES[state]),
     )
     cases = [case for page in pages for case in page.reviews]
     if as_json:
@@ -88,19 +102,25 @@ def ls(
         err.print(f"[yellow]{pages[-1].evicted} cases went before their time, for lack of room.[/]")
 
 
-@app.command("show")
+@app.command("show", cls=Verb)
 def show(
     review_id: _Id,
     *,
     tenant: _Tenant = _LOCAL,
     target: _Target = "",
-    tls_ca: _Ca = None,
-    tls_cert: _Cert = None,
-    tls_key: _Key = None,
+    ca_file: _Ca = None,
+    cert_file: _Cert = None,
+    cert_key_file: _Key = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Show one case: what was found where, and the text if the policy keeps it."""
-    case = _ask(target, tenant, (tls_ca, tls_cert, tls_key), lambda client: client.case(review_id))
+    """Show one case: what was found where, and the text if the policy keeps it.
+
+    Example:
+      vedette review show rev-01a1fe261255-5cee08384862e6ff
+    """
+    case = _ask(
+        target, tenant, (ca_file, cert_file, cert_key_file), lambda client: client.case(review_id)
+    )
     if case is None:
         fail(f"{tenant} has no case {review_id}.", "Its time may be over; see `vedette review ls`.")
     if as_json:
@@ -129,46 +149,57 @@ def show(
         out.print("[dim]the policy keeps no text[/]")
 
 
-@app.command("resolve")
+@app.command("resolve", cls=Verb)
 def resolve(
     review_id: _Id,
     verdict: Annotated[
         Literal["accept", "reject"],
-        typer.Argument(help="accept: the text is fine; reject: the guard was right."),
+        typer.Argument(
+            metavar="VERDICT", help="accept: the text is fine; reject: the guard was right."
+        ),
     ],
     *,
-    by: Annotated[str, typer.Option(help="Who decides.", show_default="your login")] = "",
+    by: Annotated[
+        str, typer.Option(metavar="NAME", help="Who decides.", show_default="your login")
+    ] = "",
     tenant: _Tenant = _LOCAL,
     target: _Target = "",
-    tls_ca: _Ca = None,
-    tls_cert: _Cert = None,
-    tls_key: _Key = None,
+    ca_file: _Ca = None,
+    cert_file: _Cert = None,
+    cert_key_file: _Key = None,
 ) -> None:
-    """Decide a case, once."""
+    """Decide a case, once.
+
+    Example:
+      vedette review resolve rev-01a1fe261255-5cee08384862e6ff reject --by ann@example.org
+    """
     case = _ask(
         target,
         tenant,
-        (tls_ca, tls_cert, tls_key),
+        (ca_file, cert_file, cert_key_file),
         lambda client: client.resolve(review_id, _VERDICTS[verdict], by=by or getpass.getuser()),
     )
     out.print(Text(f"{case.review_id} is {_state(case)} by {case.resolved_by}"))
 
 
-@app.command("export")
+@app.command("export", cls=Verb)
 def export(
     file: Annotated[Path, typer.Argument(metavar="OUT", help="A new file of JSON lines.")],
     *,
     tenant: _Tenant = _LOCAL,
     target: _Target = "",
-    tls_ca: _Ca = None,
-    tls_cert: _Cert = None,
-    tls_key: _Key = None,
+    ca_file: _Ca = None,
+    cert_file: _Cert = None,
+    cert_key_file: _Key = None,
 ) -> None:
     """Write the decided cases as labelled texts, which training and `scripts/bench guard` read.
 
     Only cases whose text was kept can be written; the label is 1 where the guard was right.
+
+    Example:
+      vedette review export reviews.jsonl
     """
-    pages = _ask(target, tenant, (tls_ca, tls_cert, tls_key), _all)
+    pages = _ask(target, tenant, (ca_file, cert_file, cert_key_file), _all)
     decided = [case for page in pages for case in page.reviews if case.resolved_by]
     rows = [row for case in decided if (row := labelled(case)) is not None]
     try:
@@ -192,7 +223,7 @@ def _ask(
     call: Callable[[Reviews], Awaitable[_Answer]],
 ) -> _Answer:
     target = target or GUARDRAILS.address()
-    tls = _credentials(*files)
+    tls = credentials(*files)
 
     async def run() -> _Answer:
         async with Reviews(target, tenant=tenant, tls=tls) as client:
@@ -202,18 +233,6 @@ def _ask(
         return asyncio.run(run())
     except VedetteError as error:
         fail_call(error, target=target)
-
-
-def _credentials(
-    ca: Path | None, cert: Path | None, key: Path | None
-) -> grpc.ChannelCredentials | None:
-    if ca is None and cert is None and key is None:
-        return None
-    try:
-        contents = [None if path is None else path.read_bytes() for path in (ca, key, cert)]
-    except OSError as error:
-        fail(f"{error.filename} cannot be read: {error.strerror}.", code=2)
-    return grpc.ssl_channel_credentials(*contents)
 
 
 def _table(cases: list[pb.Review]) -> Table:

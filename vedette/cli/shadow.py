@@ -23,7 +23,7 @@ __all__ = ["shadow"]
 
 
 def shadow(
-    candidate: Annotated[str, typer.Argument(metavar="[POLICY]", help="Only this candidate.")] = "",
+    candidate: Annotated[str, typer.Argument(metavar="POLICY", help="Only this candidate.")] = "",
     *,
     everything: Annotated[
         bool, typer.Option("--all", help="Earlier versions of the policies as well.")
@@ -33,7 +33,11 @@ def shadow(
 ) -> None:
     """Show where candidate policies disagree with the active ones, by direction and category.
 
-    Examples are named by the hash of the text and the request, never by content.
+    What is shown for example is named by its request or the hash of its text, never by content.
+
+    Examples:
+      vedette shadow
+      vedette shadow next --json
     """
     chosen: dict[object, Report] = {}
     for report in reports(folder or home.shadow_dir()):

@@ -12,12 +12,17 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from vedette.errors import VedetteError
 
 __all__ = [
     "COLOURS",
     "EXIT_CALL_FAILED",
+    "EXIT_INTERRUPTED",
     "EXIT_NO",
+    "counted",
+    "drawing_width",
     "err",
     "fail",
     "fail_call",
@@ -34,11 +39,35 @@ EXIT_INTERRUPTED: Final = 130
 
 COLOURS: Final = {"gateway": "cyan", "guardrails": "magenta", "inference": "green"}
 
-# Without a terminal there is no width to keep to, and 80 columns would cut every table.
-_width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
+# What a person at a terminal can do, where the service's own words are for programs.
+_REMEDIES: Final = {
+    "MODEL_NOT_FOUND": "`vedette models ls` lists the models.",
+    "POLICY_NOT_FOUND": "`vedette policies` lists the policies; VEDETTE_GATEWAY_POLICIES, or the "
+    "access file, says which are open to callers.",
+    "UNAUTHENTICATED": "Name the file with your key by --key-file.",
+}
+_UNBOUNDED: Final = 10_000
+_WIDEST_DRAWING: Final = 140
 
-out = Console(highlight=False, width=_width)
-err = Console(stderr=True, highlight=False)
+
+def _console(stream: TextIO, *, stderr: bool) -> Console:
+    """Without a terminal there is no width to keep to: nothing is cut, and no sentence wraps."""
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _UNBOUNDED
+    return Console(stderr=stderr, highlight=False, width=width)
+
+
+out = _console(sys.stdout, stderr=False)
+err = _console(sys.stderr, stderr=True)
+
+
+def drawing_width() -> int:
+    """How wide a picture made of characters may be."""
+    return min(out.width, _WIDEST_DRAWING)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 span`, `25 spans`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def fail(problem: str, remedy: str = "", *, code: int = EXIT_NO) -> NoReturn:
@@ -57,10 +86,12 @@ def fail_call(error: VedetteError, *, target: str) -> NoReturn:
             "Start the services with `vedette up`, or name another address with --target.",
             code=EXIT_CALL_FAILED,
         )
-    remedy = f"Try again in {error.retry_after_s:g} s." if error.retry_after_s is not None else ""
+    remedy = _REMEDIES.get(error.reason, "")
+    if error.retry_after_s is not None:
+        remedy = f"{remedy} Try again in {error.retry_after_s:g} s."
     if error.trace_id:
-        remedy = f"{remedy} Trace: vedette trace show {error.trace_id}".strip()
-    fail(str(error), remedy, code=EXIT_CALL_FAILED)
+        remedy = f"{remedy} Trace: vedette trace show {error.trace_id}"
+    fail(str(error), remedy.strip(), code=EXIT_CALL_FAILED)
 
 
 def waiting(console: Console) -> Progress:

@@ -21,15 +21,27 @@ __all__ = ["ui"]
 
 def ui(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 50060,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="0 picks a free one.")
+    ] = 50060,
     browse: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     folder: Folder = None,
 ) -> None:
-    """Serve a page of live traces, verdicts and latencies on this machine, until Ctrl-C."""
+    """Serve a page of live traces, verdicts and latencies on this machine, until Ctrl-C.
+
+    It reads the same files as `vedette trace`, and the services' metrics where they show them.
+
+    Examples:
+      vedette ui --open
+      vedette ui --port 0
+    """
     try:
         server = UiServer(port=port, folder=folder_or_default(folder))
     except OSError:
-        fail(f"Port {port} cannot be opened.", "Name another one with --port, or 0 for a free one.")
+        fail(
+            f"Port {port} cannot be opened: something else may listen there.",
+            "Name another one with --port, or 0 for a free one.",
+        )
     _stop_at_signals(server)
     with server:
         out.print(f"Vedette shows its traces at {server.url}", soft_wrap=True)

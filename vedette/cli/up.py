@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vedette.cli import loglines
-from vedette.cli.terminal import EXIT_NO, err, out, waiting
+from vedette.cli.terminal import EXIT_NO, err, fail, out, waiting
 from vedette.services import GATEWAY, GUARDRAILS, INFERENCE, embedded
 from vedette.supervisor import ServiceFailedError, Supervisor
 
@@ -22,7 +22,11 @@ __all__ = ["report_failure", "up"]
 
 def _port(service: Any) -> Any:
     return typer.Option(
-        envvar=service.variable("PORT"), min=1, max=65535, help=f"Port of {service.name}."
+        metavar="PORT",
+        envvar=service.variable("PORT"),
+        min=1,
+        max=65535,
+        help=f"Where {service.name} listens.",
     )
 
 
@@ -32,7 +36,8 @@ def up(
     guardrails_port: Annotated[int, _port(GUARDRAILS)] = GUARDRAILS.default_port,
     inference_port: Annotated[int, _port(INFERENCE)] = INFERENCE.default_port,
     ready_timeout_s: Annotated[
-        float, typer.Option("--ready-timeout", min=1, help="Seconds until each must be ready.")
+        float,
+        typer.Option("--ready-timeout", metavar="SECONDS", min=1, help="Until each must be ready."),
     ] = 600.0,
 ) -> None:
     """Run guardrails, inference and gateway here, until Ctrl-C.
@@ -40,12 +45,19 @@ def up(
     All other settings are the services' own, from VEDETTE_<SERVICE>_* in the environment.
     If one service ends, all are stopped and its last lines are shown.
     A second Ctrl-C does not wait.
+
+    Examples:
+      vedette up
+      VEDETTE_INFERENCE_MODEL=/models/mine vedette up
+      vedette up --gateway-port 6051 --guardrails-port 6052 --inference-port 6053
     """
     ports = {
         GATEWAY.name: gateway_port,
         GUARDRAILS.name: guardrails_port,
         INFERENCE.name: inference_port,
     }
+    if len(set(ports.values())) < len(ports):
+        fail("Two services cannot share a port.", "Give each a port of its own.", code=2)
     with waiting(err) as progress:
         supervisor = Supervisor(
             embedded(ports), audience=_Console(progress), ready_timeout_s=ready_timeout_s
@@ -61,6 +73,8 @@ def up(
 def report_failure(error: ServiceFailedError) -> None:
     """Say which service failed and how, with its last lines."""
     err.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+    if error.remedy:
+        err.print(error.remedy, soft_wrap=True)
     if error.last_lines:
         err.print(f"The last {len(error.last_lines)} lines of {error.name}:")
         for line in error.last_lines:

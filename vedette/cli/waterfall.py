@@ -8,10 +8,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from vedette.cli.terminal import COLOURS
+from vedette.cli.terminal import COLOURS, counted
 from vedette.traces import analysis, names, verdicts
 from vedette.traces.cause import cause
-from vedette.traces.spans import Status
+from vedette.traces.spans import Kind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["badge", "colour_of", "milliseconds", "waterfall"]
 
 _OTHER_COLOUR: Final = "blue"
-# What the columns beside tree and bar need, in a wide terminal and in a narrow one.
-_OTHER_COLUMNS: Final = 62
-_OTHER_COLUMNS_NARROW: Final = 34
+# What the columns beside tree, bar and ending need, in a wide terminal and in a narrow one.
+_OTHER_COLUMNS: Final = 39
+_OTHER_COLUMNS_NARROW: Final = 19
 _WIDE: Final = 110
 _NUMBER_WIDTH: Final = 7
 _ACTION_COLOURS: Final = {"BLOCK": "bold red", "REDACT": "yellow", "REVIEW": "yellow"}
@@ -39,12 +39,14 @@ def waterfall(trace: Trace, *, width: int) -> RenderableType:
 
     A row says service, place in the tree, when it ran, how long, how much of that was its own,
     and how it ended. The heavy part of a bar is on the critical path. A narrow terminal goes
-    without the service, which the colour says, and without the own time.
+    without the own time, and names a service only where a call arrives at it.
     """
     is_wide = width >= _WIDE
     rows = list(trace.rows())
-    labels = [_label(row) for row in rows]
+    labels = [_label(row, is_wide=is_wide) for row in rows]
+    endings = [_ending(row.span) for row in rows]
     others = _OTHER_COLUMNS if is_wide else _OTHER_COLUMNS_NARROW
+    others += max(ending.cell_len for ending in endings)
     canvas = _Canvas(trace, max(10, width - max(label.cell_len for label in labels) - others))
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", expand=False)
     if is_wide:
@@ -54,7 +56,7 @@ def waterfall(trace: Trace, *, width: int) -> RenderableType:
     for title in ("at", "took", "self") if is_wide else ("at", "took"):
         table.add_column(title, justify="right", no_wrap=True, min_width=_NUMBER_WIDTH)
     table.add_column("", no_wrap=True)
-    for row, label in zip(rows, labels, strict=True):
+    for row, label, ending in zip(rows, labels, endings, strict=True):
         times = (row.span.start_ns - trace.start_ns, row.span.duration_ns)
         service = Text(row.span.service, style=colour_of(row.span.service))
         own = milliseconds(analysis.self_time_ns(trace, row.span))
@@ -64,7 +66,7 @@ def waterfall(trace: Trace, *, width: int) -> RenderableType:
             canvas.bar(row.span),
             *map(milliseconds, times),
             *([own] if is_wide else []),
-            _ending(row.span),
+            ending,
         )
     return Group(_headline(trace), *_cause(trace), table, *_explanation(trace), *_problems(trace))
 
@@ -93,7 +95,8 @@ def badge(verdict: Verdict) -> Text:
 
 def _headline(trace: Trace) -> Text:
     text = Text("trace ").append(trace.trace_id, style="bold")
-    text.append(f"  {trace.outcome}, {milliseconds(trace.duration_ns)}, {len(trace.spans)} spans:")
+    text.append(f"  {trace.outcome}, {milliseconds(trace.duration_ns)}, ")
+    text.append(f"{counted(len(trace.spans), 'span')}:")
     for service in trace.services:
         text.append(f" {service}", style=colour_of(service))
     first_ns = analysis.first_token_ns(trace)
@@ -116,7 +119,7 @@ def _cause(trace: Trace) -> Iterator[Text]:
     if found is None or len(trace.spans) == 1:
         return
     text = Text("mostly ").append(found.name, style=f"bold {colour_of(found.span.service)}")
-    spans = f" in {found.count} spans" if found.count > 1 else ""
+    spans = f" in {counted(found.count, 'span')}" if found.count > 1 else ""
     text.append(f"{spans}, {milliseconds(found.time_ns)} ({round(100 * found.share)} %): ")
     yield text.append(found.words)
 
@@ -147,12 +150,19 @@ def _problems(trace: Trace) -> Iterator[Text]:
         yield Text(f"incomplete: {problem}", style="yellow")
 
 
-def _label(row: Row) -> Text:
+def _label(row: Row, *, is_wide: bool) -> Text:
     guides = "".join("│ " if goes_on else "  " for goes_on in row.ancestors_continue)
     branch = ("└ " if row.is_last else "├ ") if row.depth else ""
-    return Text(guides + branch, style="dim").append(
-        row.span.short_name, style=colour_of(row.span.service)
-    )
+    name = row.span.short_name if is_wide else _narrow_name(row.span)
+    return Text(guides + branch, style="dim").append(name, style=colour_of(row.span.service))
+
+
+def _narrow_name(span: Span) -> str:
+    """A call by its method alone, below the name of the service that it arrives at."""
+    method = span.short_name.rsplit("/")[-1]
+    if span.kind is Kind.SERVER:
+        return f"{span.service} {method}"
+    return f"→ {method}" if span.kind is Kind.CLIENT else method
 
 
 def _ending(span: Span) -> Text:

@@ -104,7 +104,9 @@ class RemoteTraces:
             if missing_is_none and error.code in (400, 404):
                 return None
             raise RemoteError(f"{address} answered with status {error.code}") from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise RemoteError(f"{self.url} cannot be reached") from error
+        except ValueError as error:
             raise RemoteError(f"{address} cannot be read as traces") from error
 
 

@@ -153,7 +153,7 @@ async def test_only_reviewers_get_in_where_the_service_asks_for_certificates(tmp
     answers = {}
     for name in ("reviewer", "other"):
         folder = tmp_path / name
-        files = {"--tls-ca": "ca.pem", "--tls-cert": "cert.pem", "--tls-key": "key.pem"}
+        files = {"--ca-file": "ca.pem", "--cert-file": "cert.pem", "--cert-key-file": "key.pem"}
         arguments = [word for flag, file in files.items() for word in (flag, folder / file)]
         target = f"localhost:{process.port}"
         command = await asyncio.create_subprocess_exec(

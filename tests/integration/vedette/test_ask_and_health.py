@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 from concurrent import futures
 from contextlib import ExitStack
 
 import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
 from typer.testing import CliRunner
 
+from servicekit.errors import NotFound
 from vedette.cli import app
 from vedette.gateway.v1 import gateway_pb2 as pb
 from vedette.gateway.v1 import gateway_pb2_grpc as stubs
@@ -153,6 +156,48 @@ def test_nobody_there_is_one_sentence_with_a_remedy(free_port):
     assert result.exit_code == 3
     assert f"Nothing answers at 127.0.0.1:{free_port}." in result.stderr
     assert "vedette up" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--seed", str(2**63)), ("--max-new-tokens", "0"), ("--max-new-tokens", str(2**31))],
+)
+def test_a_number_that_the_contract_cannot_hold_is_refused_here(option, value):
+    """The option is named, and what it takes."""
+    result = CliRunner().invoke(app, ["ask", "Hi", option, value])
+    assert result.exit_code == 2
+    assert f"'{option}'" in result.stderr
+    assert "is not from" in result.stderr
+
+
+def test_an_answer_that_takes_too_long_says_how_to_wait_longer(ask):
+    """What came stands on a line of its own, before the error."""
+
+    class Slow(Scripted):
+        def StreamGenerate(self, request, context):
+            yield delta("Half an")
+            threading.Event().wait(60 if context.is_active() else 0)
+
+    result = ask(Slow(), "Hi", "--deadline", "2")
+    assert (result.exit_code, result.stdout) == (3, "Half an\n")
+    assert "not complete within 2 s" in result.stderr
+    assert "--deadline" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [("MODEL_NOT_FOUND", "vedette models ls"), ("POLICY_NOT_FOUND", "vedette policies")],
+)
+def test_a_name_that_is_not_there_says_where_the_names_are(ask, reason, remedy):
+    """The service speaks to programs; the command adds what to type."""
+
+    class Failing(Scripted):
+        def StreamGenerate(self, request, context):
+            fault = NotFound(reason=reason)
+            context.abort_with_status(rpc_status.to_status(fault.to_status()))
+
+    result = ask(Failing(), "Hi")
+    assert (result.exit_code, remedy in result.stderr) == (3, True)
 
 
 def test_an_empty_question_is_refused_here():

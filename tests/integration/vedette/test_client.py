@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 import servicekit.errors
 from vedette import (
     AttestationError,
+    CallCancelledError,
     Client,
     DeadlineExceededError,
     Delta,
@@ -371,3 +372,58 @@ def test_a_deadline_has_to_be_positive():
     """A client without deadlines cannot be made."""
     with pytest.raises(ValueError, match="deadline_s must be above 0"):
         Client(deadline_s=0)
+
+
+class Slow(stubs.GatewayServiceServicer):
+    """Begins an answer and never ends it."""
+
+    def __init__(self):
+        self.asked = asyncio.Event()
+
+    async def Generate(self, request, context):
+        self.asked.set()
+        await asyncio.Event().wait()
+
+    async def StreamGenerate(self, request, context):
+        self.asked.set()
+        yield started()
+        await asyncio.Event().wait()
+
+
+CALLS = {
+    "unary": lambda client: client.generate("Hi"),
+    "streamed": lambda client: client.stream("Hi").text(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+async def test_closing_the_client_ends_its_calls_as_an_error(serving, call):
+    """Whoever waits for an answer hears of it, and is not cancelled for it."""
+    servicer = Slow()
+    async with serving(servicer) as client:
+        waiting = asyncio.create_task(call(client))
+        await servicer.asked.wait()
+        await client.close()
+        with pytest.raises(CallCancelledError) as raised:
+            await asyncio.wait_for(waiting, 60)
+    assert len(raised.value.trace_id) == 32
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+async def test_cancelling_a_task_stays_a_cancellation(serving, call):
+    """A task that is cancelled while it waits ends as cancelled."""
+    servicer = Slow()
+    async with serving(servicer) as client:
+        waiting = asyncio.create_task(call(client))
+        await servicer.asked.wait()
+        waiting.cancel()
+        await asyncio.wait({waiting}, timeout=60)
+    assert waiting.cancelled()
+
+
+@pytest.mark.parametrize("deadline_s", [0, -1])
+async def test_a_deadline_is_above_zero(serving, deadline_s):
+    """None is the client's own; a number that leaves no time is a mistake."""
+    async with serving(Slow()) as client:
+        with pytest.raises(ValueError, match="deadline_s must be above 0"):
+            await client.generate("Hi", deadline_s=deadline_s)

@@ -103,3 +103,12 @@ def test_without_it_is_not(options, exit_code, usage):
     result = usage(*options)
     assert exit_code == result.exit_code
     assert result.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("verb", [("ask", "Hi"), ("health",), ("review", "ls")], ids=" ".join)
+def test_a_file_that_holds_no_certificate_is_named(verb, tmp_path):
+    """Before anything is sent, and not as an address at which nothing answers."""
+    file = tmp_path / "ca.pem"
+    file.write_text("not a certificate\n")
+    result = CliRunner().invoke(app, [*verb, "--ca-file", str(file)])
+    assert (result.exit_code, f"{file} holds no certificate" in result.stderr) == (2, True)

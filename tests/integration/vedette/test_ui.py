@@ -254,3 +254,9 @@ def test_the_live_page_draws_the_services_figures(ui, tmp_path, metrics):
     assert "No requests yet" in drawn
     assert ">2.0/s</div>" in drawn
     assert "2.0 blocking, 0.0 redacting" in drawn
+
+
+def test_a_port_in_use_is_an_error(ui, tmp_path):
+    """One sentence, and nothing that was opened for it stays open."""
+    with pytest.raises(OSError, match="in use"):
+        UiServer(port=ui.server_port, folder=tmp_path, metrics=())

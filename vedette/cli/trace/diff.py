@@ -35,7 +35,11 @@ def diff(
     server: Server = "",
     as_json: AsJson = False,
 ) -> None:
-    """Put two traces side by side: what took longer, what is only in one."""
+    """Put two traces side by side: what took longer, what is only in one.
+
+    Examples:
+      vedette trace diff 8aee last
+    """
     old, new = find(before, folder, server), find(after, folder, server)
     pairs = pairs_of(old, new)
     if as_json:

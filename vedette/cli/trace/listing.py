@@ -27,18 +27,19 @@ _OUTCOME_COLOURS: Final = {
 }
 _COLUMNS: Final = (
     ("trace", 12, "left"),
-    ("began", 14, "left"),
+    ("began", 8, "left"),
     ("took", 8, "right"),
     ("first", 8, "right"),
     ("spans", 5, "right"),
-    ("outcome", 11, "left"),
+    ("outcome", 9, "left"),
     ("call", 28, "left"),
     ("services", 28, "left"),
     ("mostly", 22, "left"),
     ("notes", 0, "left"),
 )
 # A narrow terminal goes without these.
-_NEEDS: Final = {"mostly": 110, "call": 135, "services": 150}
+_WIDE: Final = 100
+_NEEDS: Final = {"first": 72, "spans": _WIDE, "mostly": _WIDE, "call": 135, "services": 150}
 
 
 def listing(traces: Iterable[Trace], *, width: int, header: bool = True) -> Table:
@@ -48,17 +49,17 @@ def listing(traces: Iterable[Trace], *, width: int, header: bool = True) -> Tabl
     for title, least, justify in (_COLUMNS[index] for index in shown):
         table.add_column(title, min_width=least, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for trace in traces:
-        cells = _cells(trace)
+        cells = _cells(trace, width=width)
         table.add_row(*(cells[index] for index in shown))
     return table
 
 
-def _cells(trace: Trace) -> tuple[Text, ...]:
+def _cells(trace: Trace, *, width: int) -> tuple[Text, ...]:
     began = datetime.fromtimestamp(trace.start_ns / 1e9).astimezone()
     first_ns = analysis.first_token_ns(trace)
     return (
         Text(trace.trace_id[:12]),
-        Text(began.strftime("%m-%d %H:%M:%S")),
+        Text(_when(began, width=width)),
         Text(milliseconds(trace.duration_ns)),
         Text("" if first_ns is None else milliseconds(first_ns)),
         Text(str(len(trace.spans))),
@@ -68,6 +69,12 @@ def _cells(trace: Trace) -> tuple[Text, ...]:
         _mostly(trace),
         _notes(trace),
     )
+
+
+def _when(began: datetime, *, width: int) -> str:
+    """Date and time; where there is little room, of today the time alone."""
+    is_today = began.date() == datetime.now(began.tzinfo).date()
+    return began.strftime("%H:%M:%S" if is_today and width < _WIDE else "%m-%d %H:%M:%S")
 
 
 def _notes(trace: Trace) -> Text:

@@ -39,7 +39,12 @@ def ls(
     server: Server = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the latest traces that meet all conditions, newest first."""
+    """List the latest traces that meet all conditions, newest first.
+
+    Examples:
+      vedette trace ls --slow 1000 --since 10m
+      vedette trace ls --blocked --json | jq '.[].trace_id'
+    """
     conditions = chosen(slow_ms=slow_ms, errors=errors, blocked=blocked, tenant=tenant, since=since)
     traces = recent(folder, server, conditions)[:count]
     if as_json:

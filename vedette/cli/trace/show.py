@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from vedette.cli.terminal import EXIT_NO, fail, out
+from vedette.cli.terminal import EXIT_NO, drawing_width, fail, out
 from vedette.cli.trace.sources import AsJson, Folder, Server, find
 from vedette.cli.waterfall import waterfall
 from vedette.pages import trace_page
@@ -36,6 +36,11 @@ def show(
     With --json, print its spans, and exit with code 1 if a service that the request must have
     reached left no span, or a span has lost its parent.
     With --html, write one self-contained page with a waterfall that can be zoomed.
+
+    Examples:
+      vedette trace show last
+      vedette trace show 8aee --html slow.html
+      vedette trace show last --from http://localhost:16686
     """
     trace = find(trace_id, folder, server)
     if html is not None:
@@ -45,7 +50,7 @@ def show(
         if not trace.is_whole:
             raise typer.Exit(EXIT_NO)
     elif html is None:
-        out.print(waterfall(trace, width=out.width), soft_wrap=True)
+        out.print(waterfall(trace, width=drawing_width()), soft_wrap=True)
 
 
 def _write(path: Path, page: str) -> None:

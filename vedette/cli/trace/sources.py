@@ -34,7 +34,9 @@ __all__ = [
 
 Folder: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--dir", help="Folder of span files; the services' own if not given."),
+    typer.Option(
+        "--dir", metavar="FOLDER", help="Folder of span files; the services' own if not given."
+    ),
 ]
 Server: TypeAlias = Annotated[
     str, typer.Option("--from", metavar="URL", help="A Jaeger or Tempo server, instead of files.")
@@ -45,7 +47,9 @@ Slow: TypeAlias = Annotated[
 ]
 Errors: TypeAlias = Annotated[bool, typer.Option("--error", help="Only those with an error.")]
 Blocked: TypeAlias = Annotated[bool, typer.Option("--blocked", help="Only those blocked.")]
-Tenant: TypeAlias = Annotated[str, typer.Option("--tenant", help="Only those of this tenant.")]
+Tenant: TypeAlias = Annotated[
+    str, typer.Option("--tenant", metavar="NAME", help="Only those of this tenant.")
+]
 Since: TypeAlias = Annotated[
     str,
     typer.Option("--since", metavar="WHEN", help="Only later ones: 30s, 10m, 2h, 1d or a time."),

@@ -43,7 +43,12 @@ def tail(
     tenant: Tenant = "",
     folder: Folder = None,
 ) -> None:
-    """Print each trace as it ends, until Ctrl-C."""
+    """Print each trace as it ends, until Ctrl-C.
+
+    Examples:
+      vedette trace tail
+      vedette trace tail --error -n 1
+    """
     conditions = chosen(slow_ms=slow_ms, errors=errors, blocked=blocked, tenant=tenant, since="")
     where = folder_or_default(folder)
     follower = Follower(where)

@@ -32,8 +32,8 @@ def test_ls_lists_the_latest_first(run, span, write_traces):
     lines = run("ls").stdout.splitlines()[1:]
     began = lines[0].split()[1:3]
     assert [line.split() for line in lines] == [
-        [B[:12], *began, "3.0", "ms", "1", "error", "y"],
-        [A[:12], *began, "5.0", "ms", "1", "blocked", "x"],
+        [B[:12], *began, "3.0", "ms", "1", "error", "y", "gateway"],
+        [A[:12], *began, "5.0", "ms", "1", "blocked", "x", "gateway"],
     ]
 
 

@@ -172,6 +172,6 @@ def test_the_command_reads_from_a_server(serve, spans, free_port):
     assert (shown.exit_code, json.loads(shown.stdout)["trace_id"]) == (0, A)
     gone = f"http://127.0.0.1:{free_port}"
     failed = CliRunner().invoke(app, ["trace", "ls", "--from", gone])
-    assert (failed.exit_code, "cannot be read as traces" in failed.stderr) == (3, True)
+    assert (failed.exit_code, "cannot be reached" in failed.stderr) == (3, True)
     wrong = CliRunner().invoke(app, ["trace", "ls", "--from", "nowhere"])
     assert wrong.exit_code == 2
