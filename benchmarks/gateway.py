@@ -8,7 +8,8 @@ takes and nothing else; `gateway` is the gateway before the same two servers, wh
 the load. All take turns, so that a ratio compares the same moments of the machine. Below each line
 stands what a call, or an event of a stream, costs each process in processor time, which says more
 than latency where others use the machine too. `--peers` adds LiteLLM's proxy before an upstream as
-weightless as the others.
+weightless as the others: alone, to be compared with `gateway`, and with its own content filter, to
+be compared with `vedette`.
 """
 
 from __future__ import annotations
@@ -267,6 +268,20 @@ def _report(kind: str, callers: int, rows: dict[str, dict[str, float]]) -> None:
         print(f"{'':19} busy ms  {parts}  in all {sum(busy.values()):.3f}", flush=True)
 
 
+def _report_beside(ours: dict[str, dict[str, float]], theirs: dict[str, dict[str, float]]) -> None:
+    for name, peer in (("gateway", "litellm"), ("vedette", "litellm+filter")):
+        added = [
+            f"{key} {(ours[name][key] - ours['direct'][key]) / _added_by(theirs, peer, key):.2f}"
+            for key in ("p50_ms", "p99_ms")
+        ]
+        carried = ours[name]["per_s"] / theirs[peer]["per_s"]
+        print(f"{name:>19} adds {'  '.join(added)} of what {peer} adds, and carries {carried:.1f}x")
+
+
+def _added_by(theirs: dict[str, dict[str, float]], peer: str, key: str) -> float:
+    return max(1e-9, theirs[peer][key] - theirs["direct"][key])
+
+
 def _gateway(guard: Server, model: Server, trace_dir: str) -> AbstractAsyncContextManager[Server]:
     return server(
         "gateway",
@@ -307,13 +322,16 @@ async def measure(options: argparse.Namespace) -> None:
             "gateway": _Way(_GATEWAY, {"gateway": bare, "guard": guard, "model": model}),
             "vedette": _Way(_GATEWAY, {"gateway": whole, "guard": rules, "model": model}),
         }
+        peers = await start(litellm_peer.running(options.litellm)) if options.peers else None
         for kind in options.kinds:
             for callers in options.levels:
                 rows = await _compare(ways, kind, callers, options)
                 _report(kind, callers, rows)
                 results.append({"kind": kind, "callers": callers, "servers": rows})
-    if options.peers:
-        results += await litellm_peer.measure(options.levels, options.seconds, options.litellm)
+                if peers is not None and kind == "unary":
+                    theirs = await peers.compare(callers, options.seconds, options.rounds)
+                    _report_beside(rows, theirs)
+                    results.append({"kind": "peer", "callers": callers, "servers": theirs})
     if options.json:
         options.json.write_text(json.dumps(results, indent=2))
 

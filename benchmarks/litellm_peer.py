@@ -1,9 +1,10 @@
-"""LiteLLM's proxy as the peer of the gateway benchmark.
+"""LiteLLM's proxy as the peer of the gateway benchmark, without a guard and with its own.
 
 The proxy runs with its defaults and one worker, as the gateway does, before an OpenAI-compatible
-server that answers at once. The load is HTTP over kept connections, written by hand so that the
-client costs little. Give `--litellm PROGRAM` to use an installation that is there; otherwise one
-is made in a temporary folder, which takes minutes.
+server that answers at once. Its own guard is its content filter, which looks for some of what our
+rules look for, in prompt and answer, inside the proxy's process. The load is HTTP over kept
+connections, written by hand so that the client costs little. Give `--litellm PROGRAM` to use an
+installation that is there; otherwise one is made in a temporary folder, which takes minutes.
 
     python -m benchmarks.litellm_peer upstream            serve, and print the port
     python -m benchmarks.litellm_peer load PORT CALLERS SECONDS
@@ -27,13 +28,27 @@ from benchmarks.figures import unary_summary
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ROUNDS = 3
 _ENVIRONMENT = {
     "LITELLM_LOG": "ERROR",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     # Without a key it refuses to start; the gateway that it is compared with asks for none either.
     "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
 }
+# What of our rules' categories the filter has a pattern for.
+_PATTERNS = (
+    *("email", "us_phone", "us_ssn", "credit_card", "iban", "ipv4", "ipv6"),
+    *("aws_access_key", "github_token", "slack_token", "generic_api_key"),
+)
+_FILTER = """guardrails:
+- guardrail_name: filter
+  litellm_params:
+    guardrail: litellm_content_filter
+    mode: [pre_call, post_call]
+    default_on: true
+    patterns:
+""" + "".join(
+    f"    - {{pattern_type: prebuilt, pattern_name: {name}, action: MASK}}\n" for name in _PATTERNS
+)
 _ANSWER = json.dumps(
     {
         "id": "chatcmpl-1",
@@ -113,28 +128,39 @@ async def load(port: int, callers: int, seconds: float) -> None:
     print(json.dumps([sample for samples in lists for sample in samples]))
 
 
-async def measure(levels: list[int], seconds: float, program: str | None) -> list[dict[str, Any]]:
-    """Print and return a line for each level: direct, and through the proxy."""
-    results = []
+class Peers:
+    """Running proxies, by name, and the upstream behind them as `direct`."""
+
+    def __init__(self, ports: dict[str, int]) -> None:
+        """Call them at these ports."""
+        self._ports = ports
+
+    async def compare(self, callers: int, seconds: float, rounds: int) -> dict[str, Any]:
+        """Print a line for each, and return their figures; they take turns."""
+        samples: dict[str, list[float]] = {name: [] for name in self._ports}
+        for _ in range(rounds):
+            for name, port in self._ports.items():
+                samples[name] += await _load_processes(port, callers, seconds)
+        rows = {name: unary_summary(taken, seconds * rounds) for name, taken in samples.items()}
+        for name, row in rows.items():
+            figures = "  ".join(
+                f"{key} {row[key]:7.2f} (+{row[key] - rows['direct'][key]:6.2f})"
+                for key in ("p50_ms", "p99_ms")
+            )
+            print(f"peer   {callers:3} {name:15} {figures}  {row['per_s']:7.0f} calls/s")
+        return rows
+
+
+@asynccontextmanager
+async def running(program: str | None) -> AsyncIterator[Peers]:
+    """Both proxies before one upstream."""
     async with AsyncExitStack() as stack:
         installed = program or await _installed(stack)
         upstream_port = await stack.enter_async_context(_upstream_process())
-        proxy_port = await stack.enter_async_context(_proxy(installed, upstream_port))
-        for callers in levels:
-            samples: dict[str, list[float]] = {"direct": [], "litellm": []}
-            for _ in range(ROUNDS):
-                for name, port in (("direct", upstream_port), ("litellm", proxy_port)):
-                    samples[name] += await _load_processes(port, callers, seconds)
-            rows = {name: unary_summary(taken, seconds * ROUNDS) for name, taken in samples.items()}
-            added_ms = rows["litellm"]["p50_ms"] - rows["direct"]["p50_ms"]
-            print(
-                f"peer   {callers:3} litellm  p50_ms {rows['litellm']['p50_ms']:7.2f}"
-                f" (+{added_ms:6.2f})  p99_ms {rows['litellm']['p99_ms']:7.2f}"
-                f"  {rows['litellm']['per_s']:7.0f} calls/s",
-                flush=True,
-            )
-            results.append({"kind": "peer", "callers": callers, "servers": rows})
-    return results
+        ports = {"direct": upstream_port}
+        for name, guard in (("litellm", ""), ("litellm+filter", _FILTER)):
+            ports[name] = await stack.enter_async_context(_proxy(installed, upstream_port, guard))
+        yield Peers(ports)
 
 
 async def _load_processes(port: int, callers: int, seconds: float) -> list[float]:
@@ -178,7 +204,7 @@ async def _upstream_process() -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def _proxy(program: str, upstream_port: int) -> AsyncIterator[int]:
+async def _proxy(program: str, upstream_port: int, guard: str) -> AsyncIterator[int]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -187,7 +213,7 @@ async def _proxy(program: str, upstream_port: int) -> AsyncIterator[int]:
         config.write_text(
             "model_list:\n- model_name: weightless\n  litellm_params:\n"
             f"    model: openai/weightless\n    api_base: http://127.0.0.1:{upstream_port}/v1\n"
-            "    api_key: none\n"
+            f"    api_key: none\n{guard}"
         )
         process = await asyncio.create_subprocess_exec(
             *(program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)),
