@@ -44,7 +44,7 @@ def test_commands_exist(words):
     if words[0].endswith("vedette"):
         group = typer.main.get_command(app)
         for word in words[1:]:
-            if not hasattr(group, "commands"):
+            if word.startswith("-") or not hasattr(group, "commands"):
                 break
             assert word in group.commands
             group = group.commands[word]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from concurrent import futures
 from contextlib import ExitStack
 
@@ -176,11 +175,11 @@ def test_an_answer_that_takes_too_long_says_how_to_wait_longer(ask):
     class Slow(Scripted):
         def StreamGenerate(self, request, context):
             yield delta("Half an")
-            threading.Event().wait(60 if context.is_active() else 0)
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
-    result = ask(Slow(), "Hi", "--deadline", "2")
+    result = ask(Slow(), "Hi", "--deadline", "90")
     assert (result.exit_code, result.stdout) == (3, "Half an\n")
-    assert "not complete within 2 s" in result.stderr
+    assert "not complete within 90 s" in result.stderr
     assert "--deadline" in result.stderr
 
 
@@ -333,7 +332,7 @@ def test_a_decision_is_explained_step_by_step(books):
     assert lines == [
         "request req-1 of acme: blocked",
         "policy cdcdcdcdcdcd",
-        "model",
+        "model none had answered",
         "caches verdicts hit",
         "breakers guardrails half-open, redis open",
         "reduced redis local_limits",
