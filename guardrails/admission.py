@@ -13,7 +13,7 @@ from .surroundings import Surroundings, Text
 from .wire import DIRECTIONS, ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from vedette.guardrails.v1 import guardrails_pb2 as pb
 
@@ -58,7 +58,7 @@ class Admission:
             Fault: naming every field at fault, or the policy that does not exist.
         """
         violations = [
-            *self._in_direction(request.direction),
+            *_in_direction(request.direction),
             *self._in_segments(request),
             *_in_context(request, "context"),
             *_in_request_id(request, "request_id"),
@@ -66,7 +66,8 @@ class Admission:
         if violations:
             raise InvalidArgument(violations)
         self.require_length(_chars(request.segments), "segments")
-        self.require_length(_chars(request.context), "context")
+        if request.context:
+            self.require_length(_chars(request.context), "context")
         texts = tuple(
             Text(role=ROLES[segment.role], text=segment.text) for segment in request.segments
         )
@@ -84,7 +85,7 @@ class Admission:
         Raises:
             Fault: naming every field at fault, or the policy that does not exist.
         """
-        violations = list(self._in_direction(config.direction, prefix="config."))
+        violations = _in_direction(config.direction, prefix="config.")
         if config.role not in ROLES:
             violations.append(Violation("config.role", _ROLE_RULE))
         violations += _in_context(config, "config.context")
@@ -140,34 +141,39 @@ class Admission:
             raise InvalidArgument([Violation(purpose_field, rule)])
         return policy
 
-    def _in_direction(self, direction: int, prefix: str = "") -> Iterator[Violation]:
-        if direction not in DIRECTIONS:
-            yield Violation(f"{prefix}direction", _DIRECTION_RULE)
-
-    def _in_segments(self, request: pb.CheckTextRequest) -> Iterator[Violation]:
+    def _in_segments(self, request: pb.CheckTextRequest) -> list[Violation]:
         count = len(request.segments)
         if not 1 <= count <= self._max_segments:
-            yield Violation("segments", f"must hold 1 to {self._max_segments} segments")
-            return
-        for index, segment in enumerate(request.segments):
-            if segment.role not in ROLES:
-                yield Violation(f"segments[{index}].role", _ROLE_RULE)
+            return [Violation("segments", f"must hold 1 to {self._max_segments} segments")]
+        return _in_roles(request.segments, "segments")
+
+
+def _in_direction(direction: int, prefix: str = "") -> list[Violation]:
+    if direction in DIRECTIONS:
+        return []
+    return [Violation(f"{prefix}direction", _DIRECTION_RULE)]
+
+
+def _in_roles(segments: Iterable[pb.Segment], field: str) -> list[Violation]:
+    return [
+        Violation(f"{field}[{index}].role", _ROLE_RULE)
+        for index, segment in enumerate(segments)
+        if segment.role not in ROLES
+    ]
 
 
 def _chars(segments: Iterable[pb.Segment]) -> int:
     return sum(len(segment.text) for segment in segments)
 
 
-def _in_context(request: _Request, field: str) -> Iterator[Violation]:
-    for index, segment in enumerate(request.context):
-        if segment.role not in ROLES:
-            yield Violation(f"{field}[{index}].role", _ROLE_RULE)
+def _in_context(request: _Request, field: str) -> list[Violation]:
+    return _in_roles(request.context, field) if request.context else []
 
 
-def _in_request_id(request: _Request, field: str) -> Iterator[Violation]:
-    if not _REQUEST_ID.fullmatch(request.request_id):
-        rule = "must have at most 128 letters, digits and characters of _.@:/-"
-        yield Violation(field, rule)
+def _in_request_id(request: _Request, field: str) -> list[Violation]:
+    if _REQUEST_ID.fullmatch(request.request_id):
+        return []
+    return [Violation(field, "must have at most 128 letters, digits and characters of _.@:/-")]
 
 
 def _surroundings(request: _Request) -> Surroundings:

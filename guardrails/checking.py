@@ -174,8 +174,7 @@ class Checker:
             surroundings=surroundings,
             keep_original=keep_original,
         )
-        pieces = streamed.run(_one(text.text), is_whole=True)
-        releases = [release async for release in pieces]
+        releases = await streamed.whole(text.text)
         window = streamed.window
         return CheckedText(
             text="".join(release.text for release in releases),
@@ -227,28 +226,18 @@ class StreamedCheck:
 
         It does not depend on how the text was cut: what came behind a block is not part of it.
         """
-        return "".join(self._pieces or ())[: self.window.attest().scanned_chars]
+        if self._pieces is None:
+            return ""
+        return "".join(self._pieces)[: self.window.attest().scanned_chars]
 
-    async def run(
-        self, pieces: AsyncIterator[str], *, is_whole: bool = False
-    ) -> AsyncGenerator[Release]:
+    async def run(self, pieces: AsyncIterator[str]) -> AsyncGenerator[Release]:
         """Check the pieces as they come, and their end; yields what they release.
 
-        After a block it ends without asking for another piece. If the first piece `is_whole`,
-        its end is known to be the end, and nothing is asked about what could follow.
+        After a block it ends without asking for another piece.
 
         Raises:
             VaultDown, VaultConflict: if a value behind a placeholder cannot be kept.
         """
-        async for release in self._released(pieces, is_whole=is_whole):
-            if self._keep is not None and (fresh := self.window.fresh_placeholders()):
-                await self._keep(fresh)
-            yield release
-
-    async def _released(
-        self, pieces: AsyncIterator[str], *, is_whole: bool
-    ) -> AsyncGenerator[Release]:
-        rest = ""
         async for piece in pieces:
             if self._pieces is not None:
                 self._pieces.append(piece)
@@ -257,18 +246,41 @@ class StreamedCheck:
                 if begin:
                     await asyncio.sleep(0)
                 end = begin + self._slice_chars
-                if is_whole and end >= len(piece):
-                    rest = piece[begin:]
-                    break
-                yield self._timed_push(piece[begin:end])
+                yield await self._kept(self._timed_push(piece[begin:end]))
                 begin = end
                 async for release in self._answered():
                     yield release
                 if self.window.end is not None:
                     return
-        yield self.window.finish(rest)
+        yield await self._kept(self.window.finish())
         async for release in self._answered():
             yield release
+
+    async def whole(self, text: str) -> list[Release]:
+        """Check a text that is complete, so that nothing is asked about what could follow.
+
+        Raises:
+            VaultDown, VaultConflict: if a value behind a placeholder cannot be kept.
+        """
+        if self._pieces is not None:
+            self._pieces.append(text)
+        releases: list[Release] = []
+        begin = 0
+        while self.window.end is None and (end := begin + self._slice_chars) < len(text):
+            releases.append(await self._kept(self._timed_push(text[begin:end])))
+            begin = end
+            releases += [release async for release in self._answered()]
+            await asyncio.sleep(0)
+        if self.window.end is None:
+            releases.append(await self._kept(self.window.finish(text[begin:])))
+            releases += [release async for release in self._answered()]
+        return releases
+
+    async def _kept(self, release: Release) -> Release:
+        """The release, once the values behind its placeholders are kept."""
+        if self._keep is not None and (fresh := self.window.fresh_placeholders()):
+            await self._keep(fresh)
+        return release
 
     def _timed_push(self, piece: str) -> Release:
         started_s = self._clock()
@@ -283,7 +295,7 @@ class StreamedCheck:
     async def _answered(self) -> AsyncGenerator[Release]:
         while questions := self.window.pending():
             for question in questions:
-                yield await self._answer(question)
+                yield await self._kept(await self._answer(question))
 
     async def _answer(self, question: Question) -> Release:
         timeout_s = self.window.timeout_s(question.detector)
@@ -299,17 +311,19 @@ class StreamedCheck:
         return self.window.resolve(question, scores, busy_s=self._clock() - started_s)
 
 
-async def _one(text: str) -> AsyncIterator[str]:
-    yield text
-
-
 def summed_up(executions: Sequence[tuple[Execution, ...]]) -> tuple[Execution, ...]:
     """One execution a detector over several texts: worst state, highest score, total time."""
+    if len(executions) == 1:
+        return tuple(sorted(executions[0], key=_name))
     total: dict[str, Execution] = {}
     for execution in (each for group in executions for each in group):
         known = total.get(execution.detector)
         total[execution.detector] = execution if known is None else _added(known, execution)
     return tuple(total[name] for name in sorted(total))
+
+
+def _name(execution: Execution) -> str:
+    return execution.detector
 
 
 def _added(one: Execution, other: Execution) -> Execution:

@@ -121,6 +121,7 @@ class Lane:
         "_skipped_chars",
         "_state",
         "_surroundings",
+        "asks",
         "detector",
         "failed",
         "settings",
@@ -141,6 +142,8 @@ class Lane:
         self.settings = settings
         # Whether the detector gave up on this text.
         self.failed = False
+        # Whether the scan has questions for a judge.
+        self.asks = False
         self._detector = detector
         self._surroundings = surroundings
         self._clock = clock
@@ -215,6 +218,7 @@ class Lane:
         scan: Any = self._scan
         if scan is None:
             scan = self._scan = _open(self._detector, self._surroundings, self.settings)
+            self.asks = _is_judged(scan)
         if self._skipped_chars:
             scan.skip(self._skipped_chars, before)
             self._skipped_chars = 0

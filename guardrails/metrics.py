@@ -5,6 +5,7 @@ Labels are names from the policies and the contract, never anything of a text.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import Meter
 
-    from .findings import Action, Direction, Execution, Finding
+    from .findings import Action, Direction, Execution, ExecutionState, Finding
     from .shadow.tally import Tally
 
 __all__ = ["GuardMetrics"]
@@ -47,22 +48,15 @@ class GuardMetrics:
         findings: Sequence[Finding],
     ) -> None:
         """A call has ended, also one that failed or was cancelled."""
-        where = {names.GUARD_DIRECTION: direction.value}
-        self._checks.record(took_s, where | {names.GUARD_ACTION: action.name.lower()})
+        self._checks.record(took_s, _check_labels(direction, action))
         for execution in executions:
-            self._detectors.record(
-                execution.busy_s,
-                where
-                | {
-                    names.GUARD_DETECTOR: execution.detector,
-                    names.GUARD_STATE: execution.state.name.lower(),
-                },
-            )
+            labels = _detector_labels(direction, execution.detector, execution.state)
+            self._detectors.record(execution.busy_s, labels)
         for finding in findings:
             self._findings.add(
                 1,
-                where
-                | {
+                {
+                    names.GUARD_DIRECTION: direction.value,
                     names.GUARD_DETECTOR: finding.detector,
                     names.GUARD_CATEGORY: finding.category,
                     names.GUARD_ACTION: finding.action.name.lower(),
@@ -98,3 +92,18 @@ class GuardMetrics:
     def review_decided(self) -> None:
         """A person has decided a case."""
         self._decided.add(1)
+
+
+# Directions, actions and states are few, and detectors are those of the policies.
+@functools.lru_cache(maxsize=1024)
+def _check_labels(direction: Direction, action: Action) -> dict[str, str]:
+    return {names.GUARD_DIRECTION: direction.value, names.GUARD_ACTION: action.name.lower()}
+
+
+@functools.lru_cache(maxsize=1024)
+def _detector_labels(direction: Direction, detector: str, state: ExecutionState) -> dict[str, str]:
+    return {
+        names.GUARD_DIRECTION: direction.value,
+        names.GUARD_DETECTOR: detector,
+        names.GUARD_STATE: state.name.lower(),
+    }

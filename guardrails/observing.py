@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import trace
 
@@ -91,32 +91,42 @@ class Observer:
     def watching(self, admitted: Admitted) -> Iterator[Watch]:
         """Observe one call, also one that is cancelled or fails."""
         watch, span, started_ns = Watch(), trace.get_current_span(), self._now_ns()
+        is_recorded = span.is_recording()
         try:
             yield watch
         finally:
             facts = _facts(watch, admitted)
-            span.set_attributes(facts)
-            logs.bind(**{key.replace(".", "_"): value for key, value in facts.items()})
+            if is_recorded:
+                span.set_attributes(facts)
+            logs.bind(**{_LOGGED[key]: value for key, value in facts.items()})
             took_s = (self._now_ns() - started_ns) / 1e9
             # The answer goes first; what tells of it can wait for the loop's next turn.
             asyncio.get_running_loop().call_soon(
-                self._tell, admitted.direction, watch, span, started_ns, took_s
+                self._tell,
+                admitted.direction,
+                watch,
+                span if is_recorded else None,
+                started_ns,
+                took_s,
             )
 
     def _tell(
-        self, direction: Direction, watch: Watch, span: Span, started_ns: int, took_s: float
+        self, direction: Direction, watch: Watch, span: Span | None, started_ns: int, took_s: float
     ) -> None:
         """Make the spans of the detectors and, where asked for, their lines, and count."""
         executions, findings = watch.executions, watch.findings
-        for execution in executions:
-            self._detector_span(execution, findings, started_ns, span)
-            logs.debug(
-                "detector.ended",
-                detector=execution.detector,
-                state=execution.state.name,
-                score=execution.score,
-                busy_ms=execution.busy_s * 1e3,
-            )
+        if span is not None:
+            for execution in executions:
+                self._detector_span(execution, findings, started_ns, span)
+        if logs.DEBUGGED.get():
+            for execution in executions:
+                logs.debug(
+                    "detector.ended",
+                    detector=execution.detector,
+                    state=execution.state.name,
+                    score=execution.score,
+                    busy_ms=execution.busy_s * 1e3,
+                )
         self._metrics.checked(
             direction, watch.action, took_s, executions=executions, findings=findings
         )
@@ -149,11 +159,26 @@ class Observer:
 
 
 def _facts(watch: Watch, admitted: Admitted) -> dict[str, str | int | list[str]]:
+    findings = watch.findings
     return {
         names.GUARD_DIRECTION: admitted.direction.name,
         names.GUARD_ACTION: watch.action.name,
-        names.GUARD_FINDINGS: len(watch.findings),
-        names.GUARD_TREATMENTS: sorted({each.treatment.value for each in watch.findings}),
+        names.GUARD_FINDINGS: len(findings),
+        names.GUARD_TREATMENTS: sorted({each.treatment.value for each in findings}),
         names.GUARD_REVIEWS: [name for name in watch.reviews if name],
         names.POLICY_DIGEST: admitted.policy.digest,
     }
+
+
+# The same facts on the log line.
+_LOGGED: Final = {
+    key: key.replace(".", "_")
+    for key in (
+        names.GUARD_DIRECTION,
+        names.GUARD_ACTION,
+        names.GUARD_FINDINGS,
+        names.GUARD_TREATMENTS,
+        names.GUARD_REVIEWS,
+        names.POLICY_DIGEST,
+    )
+}

@@ -142,7 +142,7 @@ class GuardWindow:
         """The questions that wait for an answer; none after a block."""
         if self.end is not None:
             return []
-        return [question for lane in self._lanes for question in lane.pending()]
+        return [question for lane in self._lanes if lane.asks for question in lane.pending()]
 
     def resolve(
         self, question: Question, scores: Mapping[str, float], *, busy_s: float = 0.0

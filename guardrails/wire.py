@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
@@ -208,7 +209,9 @@ def _finding(value: Finding) -> pb.Finding:
     )
 
 
-def _versions(values: Iterable[tuple[str, str]]) -> list[pb.DetectorVersion]:
+# A policy has one such list for each direction and role; every answer names it.
+@functools.lru_cache(maxsize=256)
+def _versions(values: tuple[tuple[str, str], ...]) -> list[pb.DetectorVersion]:
     return [pb.DetectorVersion(detector=name, version=version) for name, version in values]
 
 
@@ -219,6 +222,5 @@ def _timestamp(seconds: float) -> Timestamp:
 
 
 def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(max(0, round(seconds * 1e9)))
-    return duration
+    whole, nanos = divmod(max(0, round(seconds * 1e9)), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanos)

@@ -15,7 +15,7 @@ from guardrails.surroundings import Surroundings
 from guardrails.window import GuardWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from guardrails.classifier import ClassifierJudge
     from guardrails.glances import Glances
@@ -50,15 +50,50 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """Who looks at texts of one role, and with what settings; and who does not."""
+
+    looking: tuple[tuple[Detector, LaneSettings], ...]
+    skipped: tuple[Execution, ...]
+
+    @staticmethod
+    def of(planned: Iterable[Planned], role: Role) -> Cast:
+        """The cast for this role."""
+        looking, skipped = [], []
+        for each in planned:
+            settings = each.by_role.get(role)
+            if settings is None:
+                skipped.append(_skipped(each.detector))
+            else:
+                looking.append((each.detector, settings))
+        return Cast(looking=tuple(looking), skipped=tuple(skipped))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One direction of a policy."""
+    """One direction of a policy, and what is asked for every text under it."""
 
     planned: tuple[Planned, ...]
     whole: bool
-    # Every treatment that can occur; asked for every text.
-    treatments: frozenset[Treatment]
+    casts: Mapping[Role, Cast] = field(init=False)
+    # Every treatment that can occur, and whether one of them asks a person or hides a value.
+    treatments: frozenset[Treatment] = field(init=False)
+    asks: bool = field(init=False)
+    pseudonymizes: bool = field(init=False)
     # Tells which of the detectors need not look at a piece of text, if it knows them.
     glances: Glances | None = None
+
+    def __post_init__(self) -> None:
+        """Work out what follows from what is planned."""
+        treatments = frozenset[Treatment]().union(*(each.treatments for each in self.planned))
+        derived = {
+            "casts": {role: Cast.of(self.planned, role) for role in Role},
+            "treatments": treatments,
+            "asks": any(treatment.asks for treatment in treatments),
+            "pseudonymizes": Treatment.PSEUDONYMIZE in treatments,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,23 +136,19 @@ class CompiledPolicy:
         `secret` is the key of the marks around texts that nobody vouches for.
         """
         plan = self.plans[direction]
-        lanes, skipped = [], []
-        for planned in plan.planned:
-            settings = planned.by_role.get(role)
-            if settings is not None:
-                lanes.append(
-                    Lane(
-                        detector=planned.detector,
-                        settings=self._for_purpose(planned, settings, surroundings.purpose),
-                        surroundings=surroundings,
-                        clock=clock,
-                    )
-                )
-            else:
-                skipped.append(_skipped(planned.detector))
+        cast = plan.casts[role]
+        lanes = [
+            Lane(
+                detector=detector,
+                settings=self._for_purpose(detector, settings, surroundings.purpose),
+                surroundings=surroundings,
+                clock=clock,
+            )
+            for detector, settings in cast.looking
+        ]
         return GuardWindow(
             lanes,
-            skipped=skipped,
+            skipped=cast.skipped,
             whole=plan.whole,
             rail=functools.partial(railed, role=role, secret=secret),
             policy_digest=self.digest,
@@ -126,18 +157,20 @@ class CompiledPolicy:
             onlooker=None if plan.glances is None else Onlooker(plan.glances),
         )
 
-    def _for_purpose(self, planned: Planned, settings: LaneSettings, purpose: str) -> LaneSettings:
-        if not purpose or planned.detector.name != MINIMISED:
+    def _for_purpose(
+        self, detector: Detector, settings: LaneSettings, purpose: str
+    ) -> LaneSettings:
+        if not purpose or detector.name != MINIMISED:
             return settings
         return dataclasses.replace(settings, sees=self.purposes[purpose])
 
     def pseudonymizes(self, direction: Direction) -> bool:
         """Whether texts in this direction can get placeholders."""
-        return Treatment.PSEUDONYMIZE in self.plans[direction].treatments
+        return self.plans[direction].pseudonymizes
 
     def asks(self, direction: Direction) -> bool:
         """Whether texts in this direction can be put before a person."""
-        return any(treatment.asks for treatment in self.plans[direction].treatments)
+        return self.plans[direction].asks
 
     @property
     def rewrites_input(self) -> bool:

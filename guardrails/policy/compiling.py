@@ -92,7 +92,6 @@ def _plan(
     return Plan(
         planned=planned,
         whole=direction is Direction.INPUT or section.buffer == "whole",
-        treatments=frozenset().union(*(each.treatments for each in planned)),
         glances=glances() if glances().covers(each.detector for each in planned) else None,
     )
 
