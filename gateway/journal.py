@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import NoOpTracer
 
 from servicekit import logs, names
 
@@ -52,7 +51,8 @@ class Journal:
 
     arrived: datetime = field(default_factory=lambda: datetime.now(UTC))
     trace_id: str = ""
-    tracer: Tracer = field(default=NoOpTracer(), repr=False)
+    # None where the request's trace is not recorded: then its steps are no spans.
+    tracer: Tracer | None = field(default=None, repr=False)
     degradations: list[Degradation] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     # What the model has consumed so far, also when no Final ever came.
@@ -101,7 +101,7 @@ class OpenStep:
         self._journal = journal
         self._name = name
         self._since_ns = journal.now_ns()
-        self._span = journal.tracer.start_span(name)
+        self._span = journal.tracer.start_span(name) if journal.tracer else None
         self._is_over = False
         self._token: Token[Context] | None = None
 
@@ -115,7 +115,7 @@ class OpenStep:
 
     def enter(self) -> None:
         """What is called from now on is below this step."""
-        if self._span.is_recording():
+        if self._span is not None:
             self._token = otel_context.attach(trace.set_span_in_context(self._span))
 
     def leave(self) -> None:
@@ -139,5 +139,6 @@ class OpenStep:
             )
         )
         logs.debug("step.ended", step=self._name, outcome=outcome, duration_ms=duration_ns / 1e6)
-        self._span.set_attribute(names.STEP_OUTCOME, outcome)
-        self._span.end()
+        if self._span is not None:
+            self._span.set_attribute(names.STEP_OUTCOME, outcome)
+            self._span.end()

@@ -130,11 +130,13 @@ class GatewayService(stubs.GatewayServiceServicer):
             deterministic=wire.is_deterministic(request.sampling),
             with_logprobs=request.sampling.HasField("logprobs"),
         )
-        admitted.journal.trace_id = _trace_id()
-        admitted.journal.tracer = self._tracer
-        trace.get_current_span().set_attributes(
-            {names.REQUEST_ID: admitted.request_id, names.TENANT: admitted.tenant}
-        )
+        span = trace.get_current_span()
+        admitted.journal.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+        if span.is_recording():
+            admitted.journal.tracer = self._tracer
+            span.set_attributes(
+                {names.REQUEST_ID: admitted.request_id, names.TENANT: admitted.tenant}
+            )
         logs.bind(request_id=admitted.request_id, tenant=admitted.tenant)
         return admitted
 
@@ -159,10 +161,6 @@ class GatewayService(stubs.GatewayServiceServicer):
 
     def _deadline(self, context: Context) -> Deadline:
         return Deadline.of(context, default_s=self._default_deadline_s)
-
-
-def _trace_id() -> str:
-    return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
 
 
 def _observe(final: Final, journal: Journal) -> None:

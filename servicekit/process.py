@@ -98,6 +98,9 @@ def main(settings_type: type[SettingsT], app: type[App]) -> int:
 
 async def _run(name: str, settings: SettingsT, app: type[App]) -> None:
     process = Process(name, settings, app)
+    # Asyncio keeps a list of running generators, to close them when the loop ends. Ours are closed
+    # by whoever opened them, and each call makes some ten.
+    sys.set_asyncgen_hooks(firstiter=None)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, process.request_stop, number)

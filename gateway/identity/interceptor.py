@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from opentelemetry.trace import NoOpTracer
 
 from gateway.identity.access import RefusedError
 from gateway.identity.caller import CALLER
@@ -33,7 +32,7 @@ class Gate(grpc.aio.ServerInterceptor):
     def __init__(self, identity: Identity, tracer: Tracer | None = None) -> None:
         """Ask this identity; a tracer shows how long it takes."""
         self._identity = identity
-        self._tracer = tracer or NoOpTracer()
+        self._tracer = tracer
         self._log = logs.get()
 
     async def intercept_service(
@@ -62,17 +61,19 @@ class Gate(grpc.aio.ServerInterceptor):
         )
 
         def run(request: Any, context: Any) -> Any:
-            span = self._tracer.start_span(names.STEP_AUTH)
+            span = self._tracer.start_span(names.STEP_AUTH) if self._tracer else None
             try:
                 caller = self._identity.caller(
                     rpc, dict(context.invocation_metadata() or ()), context.auth_context()
                 )
             except RefusedError as refusal:
-                span.set_attribute(names.STEP_OUTCOME, "refused")
+                if span is not None:
+                    span.set_attribute(names.STEP_OUTCOME, "refused")
                 self._log.warning("access.refused", rpc=rpc, cause=refusal.cause)
                 raise refusal.fault from None
             finally:
-                span.end()
+                if span is not None:
+                    span.end()
             CALLER.set(caller)
             return behavior(request, context)
 
