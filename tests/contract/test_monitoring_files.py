@@ -1,6 +1,6 @@
 """Dashboards and alerts speak of metrics that exist, and every alert has its paragraph.
 
-That the services expose these metrics is shown by tests/e2e/test_metrics.py.
+That the services expose these metrics is shown by tests/e2e/test_every_outcome.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import pytest
 import yaml
 
 from servicekit import instruments
+from vedette.gateway.v1 import gateway_pb2
+from vedette.gateway.v1.gateway_pb2 import FinishReason
+from vedette.guardrails.v1.guardrails_pb2 import ExecutionState
+from vedette.services import SERVICES
 
 ROOT = Path(__file__).parents[2]
 ALERTS = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())
@@ -66,6 +70,63 @@ def test_every_metric_and_label_exists(title, expression):
         label.replace(".", "_") for metric in metrics for label in KNOWN[metric].labels
     } | _OWN
     assert _labels(expression) - labels == set()
+
+
+# What a label can say, where its instrument's own words do not list it.
+VALUES = {
+    "vedette_error_reason": set(
+        re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
+    ),
+    "vedette_finish_reason": {
+        name.removeprefix("FINISH_REASON_").lower()
+        for name in FinishReason.keys()  # noqa: SIM118  # no dict
+    },
+    "vedette_guard_state": {
+        name.removeprefix("EXECUTION_STATE_").lower()
+        for name in ExecutionState.keys()  # noqa: SIM118  # no dict
+    },
+    "rpc_method": {
+        f"{service.full_name}/{method.name}"
+        for service in gateway_pb2.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    },
+    "job": {f"vedette-{service.name}" for service in SERVICES},
+}
+
+
+@pytest.mark.parametrize(("title", "expression"), EXPRESSIONS, ids=[t for t, _ in EXPRESSIONS])
+def test_every_value_of_a_label_can_occur(title, expression):
+    """A condition that nothing can meet would be an empty panel as well."""
+    said = {word for metric in _metrics(expression) - _OWN for word in _words(KNOWN[metric])}
+    for label, values in re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]+)"', expression):
+        possible = VALUES.get(label, said)
+        for value in values.split("|"):
+            assert [name for name in possible if re.fullmatch(value, name)] != []
+
+
+def _words(instrument):
+    return re.findall(r"\w+", instrument.says)
+
+
+def test_prometheus_scrapes_where_the_services_answer():
+    """The scrape configuration and compose.yaml name the same addresses."""
+    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    for service in SERVICES:
+        address = compose[service.name]["environment"][service.variable("METRICS_ADDRESS")]
+        [job] = [j for j in scraped["scrape_configs"] if j["job_name"] == f"vedette-{service.name}"]
+        targets = [target for config in job["static_configs"] for target in config["targets"]]
+        assert targets == [f"{service.name}:{address.rpartition(':')[2]}"]
+
+
+def test_the_collector_takes_what_compose_sends():
+    """Spans go to the port on which it listens, through a pipeline whose parts are declared."""
+    collector = yaml.safe_load((ROOT / "deploy/compose/collector.yaml").read_text())
+    port = collector["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"].rpartition(":")[2]
+    assert f"COLLECTOR_ENDPOINT=http://collector:{port}" in (ROOT / "compose.yaml").read_text()
+    for pipeline in collector["service"]["pipelines"].values():
+        for kind, parts in pipeline.items():
+            assert set(parts) <= collector[kind].keys()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
