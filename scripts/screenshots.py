@@ -217,6 +217,8 @@ class _Browser:
         command = [
             *(self._program, "--headless=new", "--no-sandbox", "--disable-gpu"),
             *("--hide-scrollbars", "--virtual-time-budget=5000"),
+            # Without it a busy machine takes the picture before all of the page is drawn.
+            "--run-all-compositor-stages-before-draw",
             # The value of Chromium's own enumeration: dark is 0, light is 1.
             f"--blink-settings=preferredColorScheme={int(theme == 'light')}",
             f"--user-data-dir={self._profile}",

@@ -27,7 +27,7 @@ _OUTCOME_COLOURS: Final = {
 }
 _COLUMNS: Final = (
     ("trace", 12, "left"),
-    ("began", 8, "left"),
+    ("began", 14, "left"),
     ("took", 8, "right"),
     ("first", 8, "right"),
     ("spans", 5, "right"),
@@ -39,7 +39,8 @@ _COLUMNS: Final = (
 )
 # A narrow terminal goes without these.
 _WIDE: Final = 100
-_NEEDS: Final = {"first": 72, "spans": _WIDE, "mostly": _WIDE, "call": 135, "services": 150}
+_TIME: Final = 8
+_NEEDS: Final = {"first": 72, "spans": _WIDE, "mostly": _WIDE, "call": 140, "services": 170}
 
 
 def listing(traces: Iterable[Trace], *, width: int, header: bool = True) -> Table:
@@ -47,7 +48,8 @@ def listing(traces: Iterable[Trace], *, width: int, header: bool = True) -> Tabl
     shown = [index for index, (title, *_) in enumerate(_COLUMNS) if width >= _NEEDS.get(title, 0)]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=header)
     for title, least, justify in (_COLUMNS[index] for index in shown):
-        table.add_column(title, min_width=least, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        shortest = _TIME if title == "began" and width < _WIDE else least
+        table.add_column(title, min_width=shortest, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for trace in traces:
         cells = _cells(trace, width=width)
         table.add_row(*(cells[index] for index in shown))
