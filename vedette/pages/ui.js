@@ -131,11 +131,10 @@ async function update() {
       if (isFirst) chooseRange();
       drawHealth(said.health);
       byId("updated").textContent = `as of ${clock(Date.now())}`;
-      byId("updated").className = "quiet";
+      byId("lost").textContent = "";
       draw();
     } catch {
-      byId("updated").textContent = "vedette ui does not answer";
-      byId("updated").className = "bad";
+      byId("lost").textContent = "vedette ui does not answer";
     }
   }
   setTimeout(update, POLL_MS);
