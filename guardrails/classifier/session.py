@@ -71,7 +71,21 @@ class ModelSession:
 
     def logits(self, text: str) -> Mapping[str, float]:
         """The highest logit of each head over the text; the encoder reads it in stretches."""
+        return self._logits(readable(text))
+
+    def scores(self, text: str) -> Mapping[str, float]:
+        """The same as scores from 0 to 1; see `Anchors`. A text is as long as it reads."""
         plain = readable(text)
+        return {
+            head: self.manifest.score(head, logit, chars=len(plain))
+            for head, logit in self._logits(plain).items()
+        }
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has, without those that frame it."""
+        return len(self._tokenizer.encode(text).ids) - 2
+
+    def _logits(self, plain: str) -> Mapping[str, float]:
         outputs = [self._run(ids) for ids in self._stretches(plain)]
         highest = np.max(np.stack(outputs), axis=0)
         logits = dict(zip(self.manifest.heads, highest.tolist(), strict=True))
@@ -79,18 +93,6 @@ class ModelSession:
         for head, logit in zip(self.manifest.ngram_heads, added, strict=True):
             logits[head] += logit
         return logits
-
-    def scores(self, text: str) -> Mapping[str, float]:
-        """The same as scores from 0 to 1; see `Anchors`. A text is as long as it reads."""
-        chars = len(readable(text))
-        return {
-            head: self.manifest.score(head, logit, chars=chars)
-            for head, logit in self.logits(text).items()
-        }
-
-    def count(self, text: str) -> int:
-        """How many tokens a text has, without those that frame it."""
-        return len(self._tokenizer.encode(text).ids) - 2
 
     def _stretches(self, text: str) -> Iterator[list[int]]:
         """Token ids, at most `max_tokens` at a time; neighbours share a quarter."""

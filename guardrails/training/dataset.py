@@ -74,7 +74,7 @@ FIRST: Final = Stage(
     share_of_documents=0.7,
     mined=1000,
 )
-# Against what the student of the first stage got wrong: documents, and topics in short texts.
+# Against what the student of the first stage got wrong: documents first, and hate.
 SECOND: Final = Stage(
     name="second",
     amounts=Amounts(
@@ -82,29 +82,29 @@ SECOND: Final = Stage(
         lookalikes=500,
         personas=300,
         orders_as_user=200,
-        planted_wrapped=700,
-        planted_bare=1000,
+        planted_wrapped=900,
+        planted_bare=1300,
         clean=500,
         language_attacks=300,
         language_benign=300,
         short_language_attacks=150,
-        moderation_each=250,
-        moderation_in_prose_each=60,
+        moderation_each=100,
+        moderation_in_prose_each=20,
     ),
     most={
         "jailbreak": 250,
         "plain": 400,
         "roleplay": 300,
         "long": 100,
-        "hate": 1500,
-        "insult": 800,
+        "hate": 800,
+        "insult": 400,
         "request": 300,
         "graded": 200,
         "beginning": 150,
         "benign_languages": 250,
     },
     share_of_documents=0.75,
-    mined=1000,
+    mined=900,
 )
 STAGES: Final = (FIRST, SECOND)
 # What the linear model over runs of characters learns from; it is fitted in a minute.

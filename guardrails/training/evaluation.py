@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .calibration import BUDGETS, UNTOUCHED, in_calibration_half
+from .calibration import BUDGETS, QUESTIONS, UNTOUCHED, in_calibration_half
 from .clean_documents import descriptions, pages, submodules
 from .metrics import auprc, auroc, share_above
+from .rows import asks
 from .samples import HELD_OUT, WRITTEN, Sample
 from .synthetic.disguises import DISGUISES
 
@@ -81,7 +82,16 @@ def measured(samples: Iterable[Sample], parts: Path | None) -> list[Sample]:
     unseen = [s for s in samples if not s.trained]
     planted = planted_in(_carriers(unseen), parts) if parts is not None else []
     measuring = [s for s in unseen if not _calibrates(s)]
-    return measuring + _clean(measuring) + planted
+    return measuring + _questions(measuring) + _clean(measuring) + planted
+
+
+def _questions(samples: Sequence[Sample]) -> list[Sample]:
+    """Plain questions, found where a document is expected."""
+    return [
+        replace(each, source="questions", family="as documents", document=True)
+        for each in samples
+        if each.source in QUESTIONS and asks(each.text)
+    ]
 
 
 def _clean(samples: Sequence[Sample]) -> list[Sample]:
