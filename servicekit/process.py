@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import grpc
+import uvloop
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha import reflection
 
@@ -89,7 +90,8 @@ def main(settings_type: type[SettingsT], app: type[App]) -> int:
     name = settings_type.prefix().removeprefix("VEDETTE_").strip("_").lower()
     logs.configure(service=name, level=settings.log_level)
     try:
-        asyncio.run(_run(name, settings, app))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(name, settings, app))
     except StartupError as error:
         logs.get().error("process.refused", problem=str(error))
         return EXIT_STARTUP_FAILED
