@@ -2,8 +2,9 @@
 
 The SDK's spans take locks, clean and count what they are given, and keep room for what nobody here
 uses: 21 µs each, several times that in a process whose caches hold other things. These keep what
-they are told and become the SDK's `ReadableSpan` when they end; everything behind that, processors
-and exporters, is the SDK's. They have no place for an exception, whose text may quote a prompt.
+they are told, and when they end they go as they are to the SDK's processors and exporters, which
+ask of them what they ask of a `ReadableSpan`. They have no place for an exception, whose text may
+quote a prompt.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -32,8 +33,10 @@ from servicekit import names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Link
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    from opentelemetry.trace import Link, TraceState
     from opentelemetry.util.types import Attributes, AttributeValue
 
 __all__ = ["Recorder", "write_span"]
@@ -55,9 +58,9 @@ class Recorder(Tracer):
         tracer: Any = provider.get_tracer(_SCOPE)
         self._ids = tracer.id_generator
         self._sampler = tracer.sampler
-        self._resource = tracer.resource
         self._processor = tracer.span_processor
-        self._scope = tracer._instrumentation_scope  # noqa: SLF001  # has no other name
+        self.resource: Resource = tracer.resource
+        self.scope: InstrumentationScope = tracer._instrumentation_scope  # noqa: SLF001  # has no other name
 
     def start_span(  # noqa: PLR0913, PLR0917  # the API's parameters
         self,
@@ -105,39 +108,16 @@ class Recorder(Tracer):
         links: Sequence[Link],
     ) -> None:
         """Record what is over; see `write_span`."""
-        start_ns, end_ns = times_ns
-        self._processor.on_end(
-            ReadableSpan(
-                name=name,
-                context=self._below(parent),
-                parent=parent,
-                resource=self._resource,
-                attributes=attributes,
-                links=links,
-                instrumentation_scope=self._scope,
-                start_time=start_ns,
-                end_time=end_ns,
-            )
-        )
+        flags = parent.trace_flags
+        span_id = self._ids.generate_span_id()
+        place = _Place(parent.trace_id, span_id, False, flags, parent.trace_state)
+        found = _Written(name, place, parent, times_ns, attributes, links)
+        found.resource, found.instrumentation_scope = self.resource, self.scope
+        self._processor.on_end(cast("ReadableSpan", found))
 
-    def finish(self, span: _Recording, end_ns: int) -> None:
+    def finish(self, span: _Recording) -> None:
         """A span has ended."""
-        self._processor.on_end(
-            ReadableSpan(
-                name=span.name,
-                context=span.context,
-                parent=span.parent,
-                resource=self._resource,
-                attributes=span.attributes,
-                events=span.events,
-                links=span.links,
-                kind=span.kind,
-                status=span.status,
-                instrumentation_scope=self._scope,
-                start_time=span.start_ns,
-                end_time=end_ns,
-            )
-        )
+        self._processor.on_end(cast("ReadableSpan", span))
 
     def _root(self, name: str) -> SpanContext:
         trace_id = self._ids.generate_trace_id()
@@ -184,8 +164,57 @@ def write_span(  # noqa: PLR0913  # a span has these parts
     )
 
 
+class _Place(NamedTuple):
+    """A `SpanContext` in all but its checks, for spans that nothing is begun below."""
+
+    trace_id: int
+    span_id: int
+    is_remote: bool
+    trace_flags: TraceFlags
+    trace_state: TraceState
+
+
+class _Written:
+    """A span that was over when it was written, as exporters read it."""
+
+    __slots__ = (
+        *("attributes", "context", "end_time", "instrumentation_scope", "links", "name"),
+        *("parent", "resource", "start_time"),
+    )
+    kind = SpanKind.INTERNAL
+    status = _UNSET
+    events: tuple[Event, ...] = ()
+    dropped_attributes = dropped_events = dropped_links = 0
+
+    def __init__(  # noqa: PLR0913, PLR0917  # a span has these parts
+        self,
+        name: str,
+        context: _Place,
+        parent: SpanContext,
+        times_ns: tuple[int, int],
+        attributes: Mapping[str, AttributeValue],
+        links: Sequence[Link],
+    ) -> None:
+        self.name = name
+        self.context = context
+        self.parent = parent
+        self.start_time, self.end_time = times_ns
+        self.attributes = attributes
+        self.links = links
+        self.resource: Resource
+        self.instrumentation_scope: InstrumentationScope
+
+    def get_span_context(self) -> _Place:
+        return self.context
+
+
 class _Recording(Span):
-    """A span that has not ended; what it is told after its end is lost, as the API wants it."""
+    """A span, to be told things until it ends and then to be read by exporters.
+
+    What it is told after its end is lost, as the API wants it.
+    """
+
+    dropped_attributes = dropped_events = dropped_links = 0
 
     def __init__(  # noqa: PLR0913, PLR0917  # a span has these parts
         self,
@@ -206,7 +235,10 @@ class _Recording(Span):
         self.links = links or ()
         self.events: list[Event] = []
         self.status = _UNSET
-        self.start_ns = start_time or time.time_ns()
+        self.start_time = start_time or time.time_ns()
+        self.end_time: int | None = None
+        self.resource = recorder.resource
+        self.instrumentation_scope = recorder.scope
         self._recorder: Recorder | None = recorder
 
     def get_span_context(self) -> SpanContext:
@@ -244,4 +276,5 @@ class _Recording(Span):
     def end(self, end_time: int | None = None) -> None:
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
-            recorder.finish(self, end_time or time.time_ns())
+            self.end_time = end_time or time.time_ns()
+            recorder.finish(self)

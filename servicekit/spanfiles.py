@@ -71,7 +71,7 @@ def _document(spans: Sequence[ReadableSpan]) -> str:
 
 def _span(span: ReadableSpan) -> str:
     context, parent = span.context, span.parent
-    # Each of these makes a copy when it is asked for.
+    # Of a library's span each of these is a copy that is made when it is asked for.
     attributes, events, links = span.attributes, span.events, span.links
     assert context is not None
     # The API counts kinds from nought, OTLP from one.
