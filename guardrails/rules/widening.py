@@ -59,18 +59,39 @@ def head(pattern: str, max_chars: int) -> tuple[bytes, int]:
     Nothing if the pattern begins with something wider than `max_chars`.
     """
     tree = parsed(pattern)
+    fold = bool(tree.state.flags & _IGNORECASE)
+    text, width = _head(tree, max_chars, fold=fold, first=True)
+    return text.encode(), width
+
+
+def _head(tree: Any, max_chars: int, *, fold: bool, first: bool = False) -> tuple[str, int]:
     found: list[tuple[Any, Any]] = []
+    begun, more = "", 0
     for operator, argument in tree:
         found.append((operator, argument))
         if _width(tree, found) > max_chars:
             found.pop()
-            if operator in REPEATS and argument[0]:
-                found.append((operator, (argument[0], argument[0], argument[2])))
-                if _width(tree, found) > max_chars:
-                    found.pop()
+            rest = max_chars - _width(tree, found)
+            begun, more = _head_of_node(operator, argument, rest, fold=fold)
             break
-    fold = bool(tree.state.flags & _IGNORECASE)
-    return sequence(found, fold=fold, first=True).encode(), _width(tree, found)
+    return sequence(found, fold=fold, first=first) + begun, _width(tree, found) + more
+
+
+def _head_of_node(operator: Any, argument: Any, max_chars: int, *, fold: bool) -> tuple[str, int]:
+    """What a node begins with that is too wide itself; nothing if that is too wide as well."""
+    if operator is ops.SUBPATTERN:
+        return _head(argument[3], max_chars, fold=folds(argument, fold=fold))
+    if operator is ops.BRANCH:
+        heads = [_head(branch, max_chars, fold=fold) for branch in argument[1]]
+        if all(width for _, width in heads):
+            return f"(?:{'|'.join(text for text, _ in heads)})", max(width for _, width in heads)
+    if operator in REPEATS and argument[0]:
+        least, _, body = argument
+        width = least * body.getwidth()[1]
+        if width <= max_chars:
+            return repeat(least, least, body, fold=fold), width
+        return _head(body, max_chars, fold=fold)
+    return "", 0
 
 
 def least_digits(pattern: str) -> int:
