@@ -9,7 +9,6 @@ from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -18,6 +17,7 @@ from opentelemetry.trace import (
     Tracer,
 )
 
+from servicekit.batches import Batches
 from servicekit.metrics import Metrics
 from servicekit.recording import Recorder
 from servicekit.spanfiles import SpanFileExporter
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["RelayTracer", "Telemetry"]
 
 # Short, so that `vedette trace` finds a request a moment after it ended.
-_EXPORT_EVERY_MS = 200
+_EXPORT_EVERY_S = 0.2
 
 
 class Telemetry:
@@ -53,9 +53,7 @@ class Telemetry:
         self._provider = TracerProvider(resource=resource)
         exporters = _exporters(service, settings)
         for exporter in exporters:
-            self._provider.add_span_processor(
-                BatchSpanProcessor(exporter, schedule_delay_millis=_EXPORT_EVERY_MS)
-            )
+            self._provider.add_span_processor(Batches(exporter, every_s=_EXPORT_EVERY_S))
         self.tracer: Tracer = Recorder(self._provider) if exporters else RelayTracer()
         self._metrics = Metrics(resource=resource, settings=settings)
         self.meter: Meter = self._metrics.meter
