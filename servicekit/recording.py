@@ -10,10 +10,10 @@ quote a prompt.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event
@@ -31,7 +31,8 @@ from opentelemetry.trace import (
 from servicekit import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -81,22 +82,14 @@ class Recorder(Tracer):
         above = parent if parent.is_valid else None
         return _Recording(self, name, own, above, kind, attributes, links, start_time)
 
-    @contextmanager
     def start_as_current_span(  # type: ignore[override]
         self, name: str, *args: Any, **kwargs: Any
-    ) -> Iterator[Span]:
+    ) -> _Current:
         """As the API's, for use around awaits and never around a yield.
 
         A span left by an exception is marked as an error with the exception's type.
         """
-        span = self.start_span(name, *args, **kwargs)
-        with trace.use_span(span, True, False, False):  # end it, and nothing else
-            try:
-                yield span
-            except Exception as error:
-                span.set_attribute(names.ERROR_TYPE, type(error).__name__)
-                span.set_status(Status(StatusCode.ERROR))
-                raise
+        return _Current(self.start_span(name, *args, **kwargs))
 
     def write(  # a span has these parts
         self,
@@ -162,6 +155,31 @@ def write_span(  # noqa: PLR0913  # a span has these parts
     tracer.start_span(name, context, attributes=attributes, links=links, start_time=start_ns).end(
         end_ns
     )
+
+
+class _Current:
+    """A span that is the current one inside a `with`, and ends with it."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Span:
+        self._token = otel_context.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        otel_context.detach(self._token)
+        if kind is not None and isinstance(error, Exception):
+            self._span.set_attribute(names.ERROR_TYPE, kind.__name__)
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
 
 
 class _Place(NamedTuple):

@@ -7,6 +7,7 @@ holds up the event loop meanwhile; this writes the text at once, at about a fift
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from typing import TYPE_CHECKING, Any, Final
@@ -119,8 +120,21 @@ def _link(link: Link) -> str:
 
 
 def _attributes(attributes: Mapping[str, Any]) -> str:
-    pairs = [f'{{"key":{_text(key)},"value":{_value(v)}}}' for key, v in attributes.items()]
+    pairs = [
+        _worded(key, value) if type(value) is str else _pair(key, value)
+        for key, value in attributes.items()
+    ]
     return f"[{','.join(pairs)}]"
+
+
+# Most attributes are words that come again and again: methods, outcomes, detectors.
+@functools.lru_cache(maxsize=1024)
+def _worded(key: str, value: str) -> str:
+    return _pair(key, value)
+
+
+def _pair(key: str, value: Any) -> str:
+    return f'{{"key":{_text(key)},"value":{_value(value)}}}'
 
 
 def _value(value: Any) -> str:
