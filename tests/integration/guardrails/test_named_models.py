@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from guardrails import check
 from guardrails.classifier import ModelError
 from guardrails.layers import ModelSpec, Runtime, Scale
 from guardrails.layers.onnx_model import OnnxModel
@@ -220,6 +221,44 @@ async def test_a_folder_that_does_not_exist_fails_alike(serve_tiny, tmp_path):
     async with serve_tiny(path=tmp_path / "nowhere") as guard:
         answer = await guard.CheckText(request("something good"))
     assert pb.ACTION_BLOCK == answer.action
+
+
+def checked(policies, capsys, text):
+    """What `check` writes about a text under the policy `default` of this folder, and its code."""
+    (policies.parent / "text.txt").write_text(text)
+    code = check.main([str(policies.parent / "text.txt"), "--policies-dir", str(policies)])
+    written = capsys.readouterr()
+    # Lines of the log may stand before it: only a process configures where they go.
+    return code, json.loads(written.out.splitlines()[-1]), written.err
+
+
+def test_the_command_loads_the_models_that_a_policy_names(tiny, tmp_path, capsys):
+    """A text is judged by the model as the service would have it judged."""
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "default.yaml").write_text(
+        POLICY.format(path=tiny, on_failure="block", more="max_tokens: 64")
+    )
+    code, line, errors = checked(policies, capsys, "all is good")
+    assert (0, "allow", "") == (code, line["action"], errors)
+    code, line, errors = checked(policies, capsys, "all is evil evil")
+    assert (1, "block", "") == (code, line["action"], errors)
+
+
+@pytest.mark.parametrize(("on_failure", "code"), [("block", 1), ("allow", 0)])
+def test_the_command_warns_of_a_model_that_cannot_be_used(tmp_path, capsys, on_failure, code):
+    """The warning names the place on standard error; the policy decides about the text."""
+    policies, nowhere = tmp_path / "policies", tmp_path / "nowhere"
+    policies.mkdir()
+    (policies / "default.yaml").write_text(
+        POLICY.format(path=nowhere, on_failure=on_failure, more="max_tokens: 64")
+    )
+    found, line, errors = checked(policies, capsys, "all is good")
+    assert code == found
+    assert errors.startswith(f"warning: {nowhere}: ")
+    assert [("tiny", "failed")] == [
+        (each["detector"], each["state"]) for each in line["executions"]
+    ]
 
 
 def test_without_its_libraries_the_message_says_what_to_install(spec, monkeypatch):
