@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
 
 from gateway.identity import register
 from scripts.settings_page import SERVICES, settings_class
-from vedette import services
+from vedette import home, services
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -136,6 +136,25 @@ def test_only_the_gateway_is_open():
         if "ports" in COMPOSE["services"][name]
     }
     assert published == {"gateway": ["127.0.0.1:50051:50051"]}
+
+
+WRITTEN = {
+    "gateway": (home.traces_dir,),
+    "guardrails": (home.traces_dir, home.rules_dir, home.shadow_dir),
+    "inference": (home.traces_dir, home.models_dir),
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_service_writes_has_a_place(service, monkeypatch):
+    """The root of a container is read-only; what is kept lies in a volume of the service's user."""
+    monkeypatch.setenv("VEDETTE_HOME", "/var/lib/vedette")
+    mounted = {
+        PurePosixPath(mount.split(":")[1]) for mount in COMPOSE["services"][service]["volumes"]
+    }
+    written = {PurePosixPath(folder()) for folder in WRITTEN[service]}
+    made = set(map(PurePosixPath, re.findall(r"/var/lib/vedette/\w+", _last_stage(service))))
+    assert (written - mounted, written - made) == (set(), set())
 
 
 def test_every_volume_and_file_exists():
