@@ -233,6 +233,11 @@ class _Recording(Span):
     """
 
     dropped_attributes = dropped_events = dropped_links = 0
+    # Of the class until a span has its own, which most never do.
+    links: Sequence[Link] = ()
+    events: Sequence[Event] = ()
+    status = _UNSET
+    end_time: int | None = None
 
     def __init__(  # noqa: PLR0913, PLR0917  # a span has these parts
         self,
@@ -250,34 +255,39 @@ class _Recording(Span):
         self.parent = parent
         self.kind = kind
         self.attributes: dict[str, AttributeValue] = dict(attributes or {})
-        self.links = links or ()
-        self.events: list[Event] = []
-        self.status = _UNSET
         self.start_time = start_time or time.time_ns()
-        self.end_time: int | None = None
-        self.resource = recorder.resource
-        self.instrumentation_scope = recorder.scope
-        self._recorder: Recorder | None = recorder
+        self._recorder = recorder
+        if links:
+            self.links = links
 
     def get_span_context(self) -> SpanContext:
         return self.context
 
+    @property
+    def resource(self) -> Resource:
+        return self._recorder.resource
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        return self._recorder.scope
+
     def is_recording(self) -> bool:
-        return self._recorder is not None
+        return self.end_time is None
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
-        if self._recorder is not None:
+        if self.end_time is None:
             self.attributes[key] = value
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
-        if self._recorder is not None:
+        if self.end_time is None:
             self.attributes.update(attributes)
 
     def add_event(
         self, name: str, attributes: Attributes = None, timestamp: int | None = None
     ) -> None:
-        if self._recorder is not None:
-            self.events.append(Event(name, attributes or {}, timestamp or time.time_ns()))
+        if self.end_time is None:
+            event = Event(name, attributes or {}, timestamp or time.time_ns())
+            self.events = (*self.events, event)
 
     def update_name(self, name: str) -> None:
         self.name = name
@@ -292,7 +302,6 @@ class _Recording(Span):
         """Nothing: its text may quote a prompt."""
 
     def end(self, end_time: int | None = None) -> None:
-        recorder, self._recorder = self._recorder, None
-        if recorder is not None:
+        if self.end_time is None:
             self.end_time = end_time or time.time_ns()
-            recorder.finish(self)
+            self._recorder.finish(self)
