@@ -39,6 +39,10 @@ _REST: Final = rf"[^.!?]{{0,62}}{CLOSED}"
 _NEAR: Final = r"[\s,']{0,2}"
 # So many first letters tell a word from most others; where words run on, letters say more.
 _LETTERS: Final = 6
+# Words, or a few in a row, that are so long are rare; so far behind a verb they may begin.
+_WORDS: Final = regex.compile(r"(?<![\w\\])[a-z]{4,}(?:(?:-\?| )[a-z]{4,})*")
+_LONG: Final = 9
+_AHEAD: Final = 40
 # So many letters in a row are rare enough.
 _TELLING: Final = 4
 _LETTERS_UNSPACED: Final = 3
@@ -48,12 +52,12 @@ def _rules(language: Language) -> Iterator[Rule]:
     orders = _Unspaced(language) if language.unspaced else _Spaced(language)
     apart = "" if language.unspaced else r"(?<!\w)"
     negated = _folded(rf"(?<!{_either(language.negation)}{_NEAR})")
-    for name, (order, first_words) in (
-        ("override", orders.override_order()),
-        ("disclose", orders.disclose_order()),
-        ("unbound", orders.unbound_order()),
+    for name, (order, first_words), then in (
+        ("override", orders.override_order(), ""),
+        ("disclose", orders.disclose_order(), "" if language.unspaced else language.hidden),
+        ("unbound", orders.unbound_order(), ""),
     ):
-        beginnings = _beginnings(first_words, unspaced=language.unspaced)
+        beginnings = _beginnings(first_words, then=then, unspaced=language.unspaced)
         begin = f"{OPENED}(?:{'|'.join(each.pattern for each in beginnings)})"
         yield Rule(
             id=f"injection.{name}.{language.code}",
@@ -73,12 +77,14 @@ class _Beginning:
     chars: int
 
 
-def _beginnings(words: str, *, unspaced: bool) -> list[_Beginning]:
+def _beginnings(words: str, *, then: str, unspaced: bool) -> list[_Beginning]:
     """The first letters of the words; whole words where they are short.
 
     A short word in letters that English has too is left out: to look at every place where it
-    stands would make all texts dear. Several short words count with one space between them.
+    stands would make all texts dear. It counts before one of the long words of `then`, which are
+    looked for instead. Several short words count with one space between them.
     """
+    rare = sorted({each for each in _WORDS.findall(_folded(then)) if len(each) >= _LONG})
     begun, whole = openings(_folded(words), _LETTERS_UNSPACED if unspaced else _LETTERS)
     found = []
     for text in sorted(begun | whole):
@@ -87,6 +93,15 @@ def _beginnings(words: str, *, unspaced: bool) -> list[_Beginning]:
         if telling.isascii() and len(telling) <= _TELLING and len(words_in) > 1:
             telling, gap = text, " "
         if telling.isascii() and len(telling) < _TELLING:
+            if text in whole and len(words_in) == 1:
+                found += [
+                    _Beginning(
+                        pattern=(rf"{text}(?!\w)(?=[^.!?]{{0,{_AHEAD}}}{word.replace(' ', _GAP)})"),
+                        telling=word,
+                        chars=len(text) + _AHEAD + len(word) + _MOST_GAP * word.count(" ") + 2,
+                    )
+                    for word in rare
+                ]
             continue
         if text in whole and len(telling) == _TELLING and not unspaced:
             telling = rf"(?<!\w){text}(?!\w)"
