@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from guardrails.admission import Admission
 from guardrails.afterwards import Afterwards
@@ -21,6 +21,7 @@ from guardrails.review import Desk, MemoryReviews, Recorder, RedisReviews
 from guardrails.reviewing import Reviewers
 from guardrails.service import GuardrailsService
 from guardrails.shadow import Shadows, TallyFiles
+from guardrails.warming import warm_up
 from servicekit.process import StartupError
 from vedette.guardrails.v1 import guardrails_pb2_grpc as stubs
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from servicekit.process import Kit
 
 __all__ = ["GuardrailsApp"]
+
+# The process says first that it serves.
+_WARM_UP_AFTER_S: Final = 0.2
 
 
 class GuardrailsApp:
@@ -106,7 +110,7 @@ class GuardrailsApp:
         self._policies = kit.health.component("policies")
         self._model = kit.health.component("classifier")
         self._models = kit.health.component("models")
-        self._reloading: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
 
     def _capture(self, detectors: Iterable[Detector], secret: bytes) -> Capture:
         self._log.warning("content.captured", remedy="unset VEDETTE_GUARDRAILS_CAPTURE_CONTENT")
@@ -123,13 +127,16 @@ class GuardrailsApp:
         self._policies.set(True)
         await self._load_classifier()
         await self._load_models()
-        self._reloading = asyncio.create_task(self._follow_files())
+        self._following = [
+            asyncio.create_task(self._follow_files()),
+            asyncio.create_task(self._warm_up()),
+        ]
 
     async def close(self) -> None:
         """Stop following the files, let go of the vault."""
-        if self._reloading is not None:
-            self._reloading.cancel()
-            await asyncio.wait({self._reloading})
+        for task in self._following:
+            task.cancel()
+            await asyncio.wait({task})
         await self._shadows.close()
         self._classifier.judge.close()
         self._store.shelf.close()
@@ -158,6 +165,10 @@ class GuardrailsApp:
         """Whether some policy blocks what the classifier cannot judge."""
         names = self._classifier.judges.keys()
         return any(policy.blocks_without(names) for policy in self._store.all())
+
+    async def _warm_up(self) -> None:
+        await asyncio.sleep(_WARM_UP_AFTER_S)
+        await warm_up(self._store.default)
 
     async def _follow_files(self) -> None:
         while True:
