@@ -88,8 +88,8 @@ def as_messages(prompt: Prompt) -> list[pb.Message]:
     if isinstance(prompt, pb.Message):
         return [prompt]
     if isinstance(prompt, Sequence):
-        messages = list(prompt)
-        if all(isinstance(message, pb.Message) for message in messages):
+        messages = [message for message in prompt if isinstance(message, pb.Message)]
+        if len(messages) == len(prompt):
             return messages
     raise TypeError(
         "A prompt is a string, a message or a sequence of messages; "
