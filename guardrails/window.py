@@ -114,8 +114,8 @@ class GuardWindow:
         words = self._edge.push(piece)
         self._take_in(words)
         settled = self._settled_by_all()
-        if settled < self._arrived_chars:
-            # Something waits; part of a word may be enough for it.
+        if settled < self._arrived_chars and any(map(self._waits_for_more, self._lanes)):
+            # Part of a word may be enough.
             words += (part := self._edge.clusters())
             self._take_in(part)
             settled = self._settled_by_all()
@@ -201,6 +201,11 @@ class GuardWindow:
         for lane in self._lanes:
             if not (lane.detector in idle and lane.skip(piece, before)):
                 self._waiting += lane.push(piece, last=last, before=before)
+
+    def _waits_for_more(self, lane: Lane) -> bool:
+        """Whether a detector waits for text, and not for a judge or a place to ask one."""
+        settled = lane.settled
+        return not lane.asks and settled is not None and settled < self._arrived_chars
 
     def _settled_by_all(self) -> int:
         """Up to where every detector is settled that did not give up; that may end the text."""
