@@ -62,8 +62,9 @@ class Checkpoints:
         return found
 
     def _end(self, text: str, since: int) -> int | None:
-        early, late = since + self.stride_chars, since + self.stride_chars * 3 // 2
         hard = since + min(self.stride_chars * 2, self.window_chars)
+        early = min(since + self.stride_chars, hard)
+        late = min(since + self.stride_chars * 3 // 2, hard)
         for pattern, low, high in ((_END, early, late), (_SPACE, late, hard)):
             match = pattern.search(text, low, min(high, len(text)))
             if match is not None and match.end() < len(text):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardrails.classifier import Checkpoints, Cut
@@ -30,6 +30,7 @@ def test_windows_are_the_same_however_the_text_arrives(text, pieces):
     assert arriving(text, pieces) == SMALL.cuts(text)
 
 
+@example("?" * 21, 20)
 @given(TEXTS, st.integers(20, 60))
 def test_every_character_is_new_in_exactly_one_window(text, window_chars):
     """Nothing is released unjudged and nothing is judged as new twice, whatever the window."""
