@@ -55,8 +55,9 @@ class Journal:
     tracer: Tracer | None = field(default=None, repr=False)
     degradations: list[Degradation] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    # What the model has consumed so far, also when no Final ever came.
+    # What the model has consumed so far, also when no Final ever came, and which model it is.
     usage: Usage | None = None
+    model: str = ""
     # Tokens that were generated before the prompt was blocked.
     wasted_tokens: int = 0
     # How long the model let the request wait, if it said so.

@@ -35,9 +35,9 @@ _NO_MODEL: Final = "none"
 _LOOK_EVERY_S: Final = 15.0
 
 
-def answering_model(final: FinalEvent | None, journal: Journal) -> str:
+def answering_model(journal: Journal) -> str:
     """The model that answered; until one accepts, a name is only what the caller wrote."""
-    return final.model if final is not None and journal.usage is not None else _NO_MODEL
+    return journal.model or _NO_MODEL
 
 
 class GatewayMetrics:
@@ -71,7 +71,7 @@ class GatewayMetrics:
     def ended(self, request: Request, final: FinalEvent | None) -> None:
         """A request has ended; without a Final it failed or was cancelled."""
         journal = request.journal
-        labels = self._labels(answering_model(final, journal))
+        labels = self._labels(answering_model(journal))
         reason = final.finish_reason.name.lower() if final is not None else "unfinished"
         self._durations.record(journal.now_ns() / 1e9, labels | {names.FINISH_REASON: reason})
         if journal.usage is not None:

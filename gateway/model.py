@@ -73,7 +73,7 @@ class RemoteModel:
         )
         if request.with_logprobs:
             generation.spoken.add(response.text, _tokens(response.logprobs))
-        request.journal.usage = generation.usage
+        request.journal.usage, request.journal.model = generation.usage, generation.model
         request.journal.queue_s = _queue_s(response.timings)
         return generation
 
@@ -152,7 +152,7 @@ class RemoteGeneration:
         first = await generation._read()
         generation.model = first.started.model
         generation.usage = Usage(input_tokens=first.started.input_tokens)
-        request.journal.usage = generation.usage
+        request.journal.usage, request.journal.model = generation.usage, generation.model
         return generation
 
     async def deltas(self) -> AsyncIterator[str]:

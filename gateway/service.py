@@ -167,7 +167,7 @@ def _observe(final: Final, journal: Journal) -> None:
     """Tell the span and the log line of this call how the answer ended; counts only."""
     facts: dict[str, str | int] = {
         names.FINISH_REASON: final.finish_reason.name,
-        names.GEN_AI_RESPONSE_MODEL: answering_model(final, journal),
+        names.GEN_AI_RESPONSE_MODEL: answering_model(journal),
         names.GEN_AI_INPUT_TOKENS: final.usage.input_tokens,
         names.GEN_AI_OUTPUT_TOKENS: final.usage.output_tokens,
         names.RELEASED_CHARS: final.attestation.released_chars,

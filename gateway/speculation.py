@@ -83,7 +83,7 @@ class Speculative:
             if prompt.blocked or prompt.texts != as_sent:
                 await _stopped(answering)
                 journal.wasted_tokens = journal.usage.output_tokens if journal.usage else 0
-                journal.usage = None
+                journal.usage, journal.model = None, ""
             if prompt.blocked:
                 for event in blocked(request, prompt):
                     yield event

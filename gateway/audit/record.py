@@ -60,7 +60,7 @@ def decision(
         tenant=request.tenant,
         policy=request.policy,
         time=journal.arrived,
-        model=final.model if final else request.model,
+        model=final.model if final else journal.model or request.model,
         policy_digest=attestation.policy_digest if attestation else "",
         finish_reason=final.finish_reason if final else unfinished,
         findings=tuple(findings),

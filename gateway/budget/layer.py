@@ -146,12 +146,12 @@ class Budgeted:
         usage = request.journal.usage
         input_tokens = usage.input_tokens if usage else 0
         output_tokens = usage.output_tokens if usage else 0
-        model = (final.model if final else request.model) if usage else _NO_MODEL
+        model = request.journal.model or _NO_MODEL
         amount = self._prices.amount(model, input_tokens, output_tokens)
         charge = Charge(
             request_id=request.request_id,
             tenant=request.tenant,
-            model=model or "default",
+            model=model,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cost_micros=amount.cost_micros,

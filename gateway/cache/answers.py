@@ -266,4 +266,4 @@ class _Shared:
         if self.pays:
             self.usage = self.flight.journal.usage or Usage()
             self.request.journal.queue_s = self.flight.journal.queue_s
-        self.request.journal.usage = self.usage
+        self.request.journal.usage, self.request.journal.model = self.usage, self.model

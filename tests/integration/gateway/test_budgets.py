@@ -263,8 +263,10 @@ async def test_the_ledger_balances_on_every_path(
     tokens = 0 if ending in ("blocked", "guard lost") else 5
     cost = 7 if tokens else 0  # 3 tokens in, 2 out
     assert {("tokens", tokens, 0), ("cost_micros", cost, 0)} == budgets
-    assert [(1, ending == "blocked", tokens, cost, "EUR", "t")] == [
+    model = "scripted" if tokens else "none"
+    assert [(model, 1, ending == "blocked", tokens, cost, "EUR", "t")] == [
         (
+            row.model,
             row.requests,
             row.blocked_requests,
             row.input_tokens + row.output_tokens,
