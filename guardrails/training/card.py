@@ -14,7 +14,8 @@ __all__ = ["card"]
 _ABOUT = """\
 # Model card: the guard model
 
-A MiniLM-L6 encoder (22.7M parameters) with eight heads, one forward pass for all:
+An encoder of three layers of MiniLM's shape (17.3M parameters) with eight heads and one forward
+pass for all:
 `direct` (an attack by a user), `planted` (an order inside a document or a tool result),
 and the topics hate, harassment, violence, self-harm, sexual and illicit.
 Each head weighs the tokens by itself.
