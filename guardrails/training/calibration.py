@@ -122,8 +122,8 @@ def anchors(
     """
     out: dict[str, Anchors] = {}
     known: dict[int, Sequence[Mapping[str, float]]] = {}
-    # The topics share their anchors, above what is usual for each: the budget is of a text that
-    # any of them flags, and a score then says the same of each.
+    # The topics share their anchors: the budget is of a text that any of them flags, and a
+    # score then says the same of each.
     for heads in (*((head,) for head in INJECTION), MODERATION):
         families = {}
         for family, texts in pools[heads[0]].items():
@@ -131,22 +131,9 @@ def anchors(
             if key not in known:
                 known[key] = logits([text for text in texts if (len(text) <= SHORT_CHARS) is short])
             if known[key]:
-                families[family] = known[key]
-        usual = {head: _usual(families, head) for head in heads}
-        above = {
-            family: [max(each[head] - usual[head] for head in heads) for each in read]
-            for family, read in families.items()
-        }
-        shared = _anchors(above)
-        for head in heads:
-            logits_of_head = tuple(logit + usual[head] for logit in shared.logits)
-            out[head] = Anchors(logits_of_head, shared.scores)
+                families[family] = [max(each[head] for head in heads) for each in known[key]]
+        out |= dict.fromkeys(heads, _anchors(families))
     return out
-
-
-def _usual(families: Mapping[str, Sequence[Mapping[str, float]]], head: str) -> float:
-    """The logit that one in a hundred harmless texts exceeds, whatever their family."""
-    return float(np.quantile([each[head] for read in families.values() for each in read], 0.99))
 
 
 def one_scale(

@@ -44,7 +44,7 @@ def test_a_text_from_standard_input_is_redacted(check):
     done = check(text="Mail jo@example.com")
     line = json.loads(done.stdout)
     assert (done.returncode, line["action"], line["text"]) == (0, "redact", "Mail [EMAIL]")
-    ran = dict.fromkeys(("attacks", "injection", "moderation", "pii", "secrets"), "ran")
+    ran = dict.fromkeys(("attacks", "injection", "moderation", "pii", "secrets", "topics"), "ran")
     states = {each["detector"]: each["state"] for each in line["executions"]}
     assert states == ran | {"planted": "skipped"}
 

@@ -71,7 +71,7 @@ async def test_input_is_redacted_and_findings_point_at_the_original(guard):
         ("CREDIT_CARD", "4111 1111 1111 1111"),
     ]
     ran = dict.fromkeys(
-        ("attacks", "injection", "moderation", "pii", "secrets"), pb.EXECUTION_STATE_RAN
+        ("attacks", "injection", "moderation", "pii", "secrets", "topics"), pb.EXECUTION_STATE_RAN
     )
     states = {each.detector: each.state for each in response.executions}
     assert states == ran | {"planted": pb.EXECUTION_STATE_SKIPPED}
