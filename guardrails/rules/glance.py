@@ -3,6 +3,8 @@
 Most pieces of an answer hold nothing that a rule could begin with, and nothing that could become
 a match if more text came. One database of all that says so for all scans at once. It is a question
 about text in ASCII: what else there is may read differently, and everybody looks at it.
+In a stream the piece must be no longer than `NEAR_CHARS`, within which `LiveQuestion` asks every
+pattern what it could still become.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from .live import NEAR_CHARS
 from .prefilter import Scanner
 from .unfinished import unfinished
 from .widening import needs_foreign
@@ -20,10 +23,6 @@ if TYPE_CHECKING:
     from .prefilter import Sought
 
 __all__ = ["NEAR_CHARS", "Glance", "Sign", "signs"]
-
-# In a piece that is no longer than this nothing can have begun that reaches farther back, see
-# `LiveQuestion`; in a longer one something is found that has to be looked at anyway.
-NEAR_CHARS: Final = 96
 
 _ANY_CASE: Final = b"(?i)"
 

@@ -21,7 +21,7 @@ from .widening import head, outside
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["LiveQuestion"]
+__all__ = ["NEAR_CHARS", "LiveQuestion"]
 
 # Wants a character and then fails: at the end of the text the path is partial, elsewhere dead. Two
 # characters to choose from, because `regex` first looks for a literal that every match must hold,
@@ -30,7 +30,7 @@ _ONE_MORE: Final = "[\U0010fffe\U0010ffff](?!)"
 
 # A pattern that reaches farther is asked about what lies before only if its head, with which
 # every longer match begins, occurs there.
-_NEAR_CHARS: Final = 96
+NEAR_CHARS: Final = 96
 
 
 # So little is searched as soon as it is looked at.
@@ -45,9 +45,9 @@ class LiveQuestion:
         self._near = tuple(_Question(pattern) for pattern in patterns)
         self._left = max((prove(pattern).left for pattern in patterns), default=0)
         self._unfinished = Whether(unfinished(pattern) for pattern in patterns)
-        self._far = tuple(question for question in self._near if question.reach > _NEAR_CHARS)
+        self._far = tuple(question for question in self._near if question.reach > NEAR_CHARS)
         self._far_chars = max((question.reach for question in self._far), default=0)
-        self._heads = Whether(head(each.pattern, _NEAR_CHARS)[0] for each in self._far)
+        self._heads = Whether(head(each.pattern, NEAR_CHARS)[0] for each in self._far)
         # Which pattern reached back farthest of late; asked first, it often answers for all.
         self._usual = 0
 
@@ -58,7 +58,7 @@ class LiveQuestion:
             TimeoutError: if it took longer than `timeout_s`.
         """
         live = end = len(text)
-        near = max(begin, end - _NEAR_CHARS)
+        near = max(begin, end - NEAR_CHARS)
         unfinished = self._unfinished.possible(text[max(0, near - self._left) :])
         if self._usual in unfinished:
             unfinished.remove(self._usual)
