@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,6 @@ from .synthetic.grammar import packaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 __all__ = [
     "BUDGETS",
@@ -87,7 +87,8 @@ def pools(
     grammar = packaged()
     users["written"] = [text for text in written if in_calibration_half(text)]
     users["lookalikes"] = [grammar.expand("benign_user", rng) for _ in range(400)]
-    users["languages"] = _languages(rng, 250)
+    users["languages"] = _expanded(rng, 250)
+    users["written in languages"] = _written_in_languages()
     documents["synthetic"] = [_long(rng) for _ in range(_DOCUMENTS)]
     documents["library code"] = list(modules())[:_DOCUMENTS]
     documents["library documentation"] = list(docstrings())[:_DOCUMENTS]
@@ -98,10 +99,12 @@ def pools(
     documents["short descriptions"] = list(short_descriptions())
     documents["manuals"] = [text[:CHARS] for text in manuals(wheels)][::2]
     documents["talk pages"] = pages(topics.get("mod_wiki_toxicity_test", ()))
-    documents["languages"] = [" ".join(_languages(rng, 30)) for _ in range(60)]
+    documents["languages"] = [" ".join(_expanded(rng, 30)) for _ in range(60)]
+    documents["written in languages"] = users["written in languages"]
     documents |= {f"{family}, in pieces": _pieces(texts) for family, texts in documents.items()}
     topics["lookalikes"] = users["lookalikes"]
     topics["languages"] = users["languages"]
+    topics["written in languages"] = users["written in languages"]
     topics["written"] = users["written"]
     topics |= {f"{family}, documents": texts for family, texts in documents.items()}
     return {"direct": users, "planted": documents} | dict.fromkeys(MODERATION, topics)
@@ -170,7 +173,13 @@ def _pieces(texts: Sequence[str]) -> list[str]:
     return short[:: max(1, len(short) // _PIECES)]
 
 
-def _languages(rng: Random, count: int) -> list[str]:
+def _written_in_languages() -> list[str]:
+    """Harmless texts in 24 languages, written by hand for this and for nothing else."""
+    table = Path(__file__).with_name("harmless_languages.tsv").read_text(encoding="utf-8")
+    return [line.split("\t")[1] for line in table.splitlines()]
+
+
+def _expanded(rng: Random, count: int) -> list[str]:
     grammar = packaged(["languages", "slots", "tongues"])
     grammar.rules["evil"] = grammar.rules["name"]
     names = sorted(name for name in grammar.rules if name.endswith("_benign"))

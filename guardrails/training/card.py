@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .sources import FILES, WHEELS
+from .sources import DESCRIBED, FILES, WHEELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,11 +14,11 @@ __all__ = ["card"]
 _ABOUT = """\
 # Model card: the guard model
 
-An encoder of three layers of MiniLM's shape (17.3M parameters) with eight heads and one forward
-pass for all:
+MiniLM's six layers, in each of which the eight most important of twelve attention heads and half of
+the neurons were kept (17.8M parameters), with eight outputs and one forward pass for all:
 `direct` (an attack by a user), `planted` (an order inside a document or a tool result),
 and the topics hate, harassment, violence, self-harm, sexual and illicit.
-Each head weighs the tokens by itself.
+Each output weighs the tokens by itself.
 INT8 weights with one scale a channel, ONNX, run by onnxruntime on one thread.
 A linear model over hashed runs of characters and words adds its logit to the encoder's:
 it knows the words of other languages that the encoder's vocabulary cuts to pieces.
@@ -85,7 +85,7 @@ def card(
 ) -> str:
     """The card as Markdown."""
     parts = [_ABOUT, _USE, _MADE]
-    for wheel in WHEELS:
+    for wheel in (*WHEELS, *DESCRIBED):
         what = f"{wheel.name} {wheel.version} (PyPI; {wheel.use})"
         rows = str(counts.get(wheel.name, "none"))
         parts.append(f"| {what} | {wheel.licence} | {rows} | `{wheel.sha256}` |\n")

@@ -9,9 +9,10 @@ import json
 import re
 import tarfile
 import zipfile
+from email import message_from_bytes
 from typing import TYPE_CHECKING, Final
 
-from .sources import library_files
+from .sources import DESCRIBED, library_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +36,7 @@ def documents(wheels: Mapping[str, Path]) -> dict[str, list[str]]:
         "code": code,
         "manuals": taught,
         "descriptions": [text for name, text in _packed(node) if name.endswith(".md")],
+        "descriptions of packages": [_description(wheels[each.name]) for each in DESCRIBED],
         "web pages": [text for name, text in _packed(node) if name.endswith(".html")],
         "text of web pages": [
             _told(text) for name, text in _packed(node) if name.endswith(".html")
@@ -75,6 +77,13 @@ def _packed(wheel: Path) -> Iterator[tuple[str, str]]:
             name = info.filename
             if name.endswith((".md", ".html", "LICENSE")) or _MANUAL.search(name):
                 yield name, archive.read(info).decode("utf-8", errors="replace")
+
+
+def _description(wheel: Path) -> str:
+    """What a distribution says about itself."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        return str(message_from_bytes(archive.read(name)).get_payload())
 
 
 def _archived(path: Path, suffix: str) -> Iterator[str]:

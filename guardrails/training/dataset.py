@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .mining import Suspicion
 
-__all__ = ["BROAD", "STAGES", "Dataset", "Stage", "assemble", "held_out_rows"]
+__all__ = ["BROAD", "FIRST", "SECOND", "STAGES", "Dataset", "Stage", "assemble", "held_out_rows"]
 
 _SENTENCES_A_LANGUAGE = 45
 _TRANSLATED: Final = ("django", "wagtail", "django-allauth")
@@ -45,7 +45,7 @@ class Stage:
     mined: int = 0
 
 
-# Everything a little, with what the teacher takes for attacks in clean pages.
+# Everything a little, for a narrower model to find back to its teacher.
 FIRST: Final = Stage(
     name="first",
     amounts=Amounts(
@@ -74,37 +74,34 @@ FIRST: Final = Stage(
     share_of_documents=0.7,
     mined=1000,
 )
-# Against what the student of the first stage got wrong: documents first, and hate.
+# All there is, with what the model of the first stage takes for attacks in clean pages.
 SECOND: Final = Stage(
     name="second",
     amounts=Amounts(
-        direct=500,
-        lookalikes=500,
-        personas=300,
-        orders_as_user=200,
-        planted_wrapped=900,
-        planted_bare=1300,
-        clean=500,
-        language_attacks=300,
-        language_benign=300,
-        short_language_attacks=150,
-        moderation_each=100,
-        moderation_in_prose_each=20,
+        direct=7000,
+        lookalikes=9000,
+        personas=2000,
+        orders_as_user=2000,
+        planted_wrapped=11000,
+        planted_bare=13000,
+        clean=8000,
+        language_attacks=5000,
+        language_benign=7000,
+        short_language_attacks=2000,
+        moderation_each=1300,
+        moderation_in_prose_each=250,
     ),
     most={
-        "jailbreak": 250,
-        "plain": 400,
-        "roleplay": 300,
-        "long": 100,
-        "hate": 800,
-        "insult": 400,
-        "request": 300,
-        "graded": 200,
-        "beginning": 150,
-        "benign_languages": 250,
+        "jailbreak": 3000,
+        "plain": 4000,
+        "roleplay": 2500,
+        "long": 1500,
+        "hate": 9000,
+        "insult": 6000,
+        "benign_languages": 2500,
     },
     share_of_documents=0.75,
-    mined=900,
+    mined=2000,
 )
 STAGES: Final = (FIRST, SECOND)
 # What the linear model over runs of characters learns from; it is fitted in a minute.

@@ -58,7 +58,7 @@ def export_int8(model: GuardModel, path: Path) -> None:
 
 
 def dequantized(path: Path) -> dict[str, Tensor]:
-    """The weights of an exported model of any depth, up to the rounding of its INT8 scales."""
+    """The weights of an exported model of any shape, up to the rounding of its INT8 scales."""
     found = {
         each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer
     }

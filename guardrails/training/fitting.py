@@ -27,15 +27,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .batches import Batch, Encoded
-    from .model import GuardModel
+    from .model import GuardModel, Reading
 
-__all__ = ["FitSettings", "fit"]
+__all__ = ["FitSettings", "fit", "label_loss"]
 
 _PLANTED = HEADS.index("planted")
 # How far from a label the teacher may be before only the label counts.
 _AGREED = 0.5
 # How much the teacher's word counts where there is no label, beside one of a label.
 _UNKNOWN = 0.3
+# How much the tokens of planted orders count beside whole texts.
+_TOKEN_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,6 @@ class FitSettings:
     encoder_rate: float = 1e-4
     head_rate: float = 1e-3
     warmup: float = 0.06
-    token_weight: float = 0.5
     hidden_weight: float = 1.0
     averaged: float = 0.99
     seed: int = 20261121
@@ -135,7 +136,13 @@ class _Run:
         rate = _rate(self.step / max(1, self._steps), self._settings.warmup)
         for group, highest in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = highest * rate
-        loss = _loss(self._model, batch, self._settings, self._teacher)
+        loss = (
+            label_loss(self._model, batch)
+            if self._teacher is None
+            else _taught_loss(
+                self._model, batch, self._teacher, hidden_weight=self._settings.hidden_weight
+            )
+        )
         loss.backward()  # type: ignore[no-untyped-call]
         for master, live in zip(self._masters, self._live, strict=True):
             master.grad = live.grad.float() if live.grad is not None else None
@@ -182,29 +189,37 @@ def _rate(progress: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def _loss(
-    model: GuardModel, batch: Batch, settings: FitSettings, teacher: GuardModel | None
+def label_loss(model: GuardModel, batch: Batch) -> Tensor:
+    """Cross-entropy of what is known of the texts, and of the tokens of planted orders."""
+    known = batch.labels >= 0
+    return _loss(model.read(batch.ids, batch.mask), batch, batch.labels.clamp(min=0), known)
+
+
+def _taught_loss(
+    model: GuardModel, batch: Batch, teacher: GuardModel, *, hidden_weight: float
 ) -> Tensor:
-    logits, evidence, hidden = model.read(batch.ids, batch.mask)
-    wanted, weight = batch.labels.clamp(min=0), (batch.labels >= 0).float()
-    following: Tensor | float = 0.0
-    if teacher is not None:
-        with torch.no_grad():
-            told = teacher.read(batch.ids, batch.mask)
-        wanted, weight = _told(batch.labels, torch.sigmoid(told.logits.float()))
-        if settings.hidden_weight:
-            apart = (hidden - told.hidden).float().square().mean(dim=2) * batch.mask
-            size = told.hidden.float().square().mean(dim=2) * batch.mask
-            following = settings.hidden_weight * apart.sum() / size.sum()
-    each = functional.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
-    loss = following + (each * weight).sum() / weight.sum().clamp(min=1)
+    """The same with what a teacher thinks, and how far its last hidden states are."""
+    with torch.no_grad():
+        told = teacher.read(batch.ids, batch.mask)
+    reading = model.read(batch.ids, batch.mask)
+    loss = _loss(reading, batch, *_told(batch.labels, torch.sigmoid(told.logits.float())))
+    apart = (reading.hidden - told.hidden).float().square().mean(dim=2) * batch.mask
+    size = told.hidden.float().square().mean(dim=2) * batch.mask
+    return loss + hidden_weight * apart.sum() / size.sum()
+
+
+def _loss(reading: Reading, batch: Batch, wanted: Tensor, weight: Tensor) -> Tensor:
+    each = _cross_entropy(reading.logits, wanted)
+    loss = (each * weight).sum() / weight.sum().clamp(min=1)
     marked = batch.inside >= 0
     if marked.any():
-        token = functional.binary_cross_entropy_with_logits(
-            evidence[:, :, _PLANTED].float(), batch.inside.clamp(min=0), reduction="none"
-        )
-        loss = loss + settings.token_weight * (token * marked).sum() / marked.sum()
+        token = _cross_entropy(reading.evidence[:, :, _PLANTED], batch.inside.clamp(min=0))
+        loss = loss + _TOKEN_WEIGHT * (token * marked).sum() / marked.sum()
     return loss
+
+
+def _cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
 
 
 def _told(labels: Tensor, taught: Tensor) -> tuple[Tensor, Tensor]:

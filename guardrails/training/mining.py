@@ -11,7 +11,7 @@ import onnxruntime
 from guardrails.classifier.checkpoints import Checkpoints
 from guardrails.classifier.readable import readable
 
-from .rows import HEADS, Row
+from .rows import HEADS, Row, moderation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,8 @@ Suspicion = Callable[[Sequence[str]], Sequence[float]]
 _HARDEST: Final = 0.2
 _BY_LOT: Final = 0.1
 _SHORTEST: Final = 40
+# Families of documents that may be about any topic; the others are technical.
+_ON_ANYTHING: Final = frozenset(("articles", "comments"))
 
 
 def suspicion(model: Path, tokenizer: Tokenizer) -> Suspicion:
@@ -88,4 +90,6 @@ def _windows(texts: Sequence[str], count: int, rng: Random) -> list[str]:
 
 def _clean(text: str, family: str) -> Row:
     labels = {"planted": 0.0, "direct": 0.0}
+    if family not in _ON_ANYTHING:
+        labels |= moderation()
     return Row(text=text, source=family, family="clean", labels=labels)

@@ -1,4 +1,4 @@
-"""The encoder and its heads: three layers of MiniLM's shape with one attention pool a head.
+"""The encoder and its heads: MiniLM's six layers, narrower inside, with one attention pool a head.
 
 A head weighs the tokens itself, so that a short order in a long window is not averaged away.
 """
@@ -19,45 +19,65 @@ from .rows import HEADS
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LAYERS", "GuardModel", "Reading", "packaged_encoder"]
+__all__ = [
+    "HEAD_WIDTH",
+    "MINILM",
+    "SHAPE",
+    "GuardModel",
+    "Layer",
+    "Reading",
+    "Shape",
+    "packaged_encoder",
+]
 
-LAYERS: Final = 3
-# Which of a teacher's layers a student begins with.
-KEPT: Final = (0, 2, 5)
+
+class Shape(NamedTuple):
+    """How many layers, and in each how many attention heads and feed-forward neurons."""
+
+    layers: int
+    attention_heads: int
+    feed_forward: int
+
+
+MINILM: Final = Shape(layers=6, attention_heads=12, feed_forward=1536)
+SHAPE: Final = Shape(layers=6, attention_heads=8, feed_forward=768)
 _WIDTH: Final = 384
-_ATTENTION_HEADS: Final = 12
-_FEED_FORWARD: Final = 1536
+HEAD_WIDTH: Final = 32
 _VOCABULARY: Final = 30522
 _POSITIONS: Final = 512
 _EPSILON: Final = 1e-12
 
 
-class _Layer(nn.Module):
-    def __init__(self) -> None:
+class Layer(nn.Module):
+    """Attention and feed-forward, each added to what came in and normalised."""
+
+    def __init__(self, shape: Shape) -> None:
+        """Random weights."""
         super().__init__()
-        self.query = nn.Linear(_WIDTH, _WIDTH)
-        self.key = nn.Linear(_WIDTH, _WIDTH)
-        self.value = nn.Linear(_WIDTH, _WIDTH)
-        self.attended = nn.Linear(_WIDTH, _WIDTH)
+        mixed = shape.attention_heads * HEAD_WIDTH
+        self.query = nn.Linear(_WIDTH, mixed)
+        self.key = nn.Linear(_WIDTH, mixed)
+        self.value = nn.Linear(_WIDTH, mixed)
+        self.attended = nn.Linear(mixed, _WIDTH)
         self.attended_norm = nn.LayerNorm(_WIDTH, eps=_EPSILON)
-        self.wide = nn.Linear(_WIDTH, _FEED_FORWARD)
-        self.narrow = nn.Linear(_FEED_FORWARD, _WIDTH)
+        self.wide = nn.Linear(_WIDTH, shape.feed_forward)
+        self.narrow = nn.Linear(shape.feed_forward, _WIDTH)
         self.norm = nn.LayerNorm(_WIDTH, eps=_EPSILON)
 
     def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
+        """Hidden states of shape (texts, tokens, width), and the same again."""
         batch, length, _ = hidden.shape
-        size = _WIDTH // _ATTENTION_HEADS
 
         def split(states: Tensor) -> Tensor:
-            return states.view(batch, length, _ATTENTION_HEADS, size).transpose(1, 2)
+            return states.view(batch, length, -1, HEAD_WIDTH).transpose(1, 2)
 
         query, key, value = (
             split(self.query(hidden)),
             split(self.key(hidden)),
             split(self.value(hidden)),
         )
-        weights = torch.softmax(query @ key.transpose(2, 3) * size**-0.5 + bias, dim=-1)
-        mixed = (weights @ value).transpose(1, 2).reshape(batch, length, _WIDTH)
+        weights = torch.softmax(query @ key.transpose(2, 3) * HEAD_WIDTH**-0.5 + bias, dim=-1)
+        mixed = (weights @ value).transpose(1, 2).flatten(2)
         hidden = self.attended_norm(hidden + self.attended(mixed))
         return self.norm(hidden + self.narrow(functional.gelu(self.wide(hidden))))  # type: ignore[no-any-return]
 
@@ -73,13 +93,13 @@ class Reading(NamedTuple):
 class GuardModel(nn.Module):
     """Token ids in, one logit a head out."""
 
-    def __init__(self, layers: int = LAYERS) -> None:
+    def __init__(self, shape: Shape = SHAPE) -> None:
         """Random weights; `load_encoder` puts the pretrained ones in."""
         super().__init__()
         self.words = nn.Embedding(_VOCABULARY, _WIDTH)
         self.positions = nn.Embedding(_POSITIONS, _WIDTH)
         self.embedding_norm = nn.LayerNorm(_WIDTH, eps=_EPSILON)
-        self.layers = nn.ModuleList(_Layer() for _ in range(layers))
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.attention = nn.Linear(_WIDTH, len(HEADS))
         self.evidence = nn.Linear(_WIDTH, len(HEADS))
         nn.init.zeros_(self.attention.weight)
@@ -99,13 +119,6 @@ class GuardModel(nn.Module):
         evidence = self.evidence(hidden)
         weights = torch.softmax(self.attention(hidden) + padding[:, :, None], dim=1)
         return Reading((weights * evidence).sum(dim=1), evidence, hidden)
-
-    def learn_from(self, teacher: GuardModel) -> None:
-        """Begin as a teacher of more layers: its embeddings, its heads, and some of its layers."""
-        for own, kept in zip(self.layers, KEPT, strict=True):
-            own.load_state_dict(teacher.layers[kept].state_dict())
-        for name in ("words", "positions", "embedding_norm", "attention", "evidence"):
-            getattr(self, name).load_state_dict(getattr(teacher, name).state_dict())
 
     def load_encoder(self, weights: dict[str, Tensor]) -> None:
         """Take the weights of a BERT encoder of the same shape."""

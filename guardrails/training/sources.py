@@ -8,15 +8,16 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .rows import Row, moderation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 __all__ = [
+    "DESCRIBED",
     "FILES",
     "WHEELS",
     "FileSource",
@@ -58,6 +59,11 @@ def _attack(meta: Mapping[str, object], label: int) -> Labels:
     """An attack by a user, which would be one inside a document too."""
     del meta
     return {"direct": 1.0, "planted": 1.0} if label else {"direct": 0.0}
+
+
+def _questioned(meta: Mapping[str, object], label: int) -> Labels:
+    """The same, where what is no attack is a plain question: harmless wherever it stands."""
+    return _attack(meta, label) if label else {"direct": 0.0, "planted": 0.0}
 
 
 def _planted(meta: Mapping[str, object], label: int) -> Labels:
@@ -158,7 +164,7 @@ FILES: Final = (
     _file("inj_gptfuzzer", "MIT", "jailbreak", _attack, held_out=True),
     _file("inj_selfreminder_jailbreaks", "MIT", "jailbreak", _attack, held_out=True),
     _file("inj_giskard", "MIT, Apache-2.0", "direct", _attack, held_out=True),
-    _file("inj_deepset_train", "Apache-2.0", "direct", _attack, held_out=True),
+    _file("inj_deepset_train", "Apache-2.0", "asked", _questioned),
     _file("inj_multilang_small", "MIT", "multilingual", _attack, held_out=True),
     _file("inj_bastioncorpus", "MIT", "mixed", _bastion, held_out=True),
     _file("inj_tasktracker_triggers_train", "MIT", "trigger", _planted, held_out=True),
@@ -176,13 +182,13 @@ FILES: Final = (
     _file("mod_ailuminate_demo_en", "CC-BY-4.0", "request", _request),
     _file("mod_catqa_en", "Apache-2.0", "request", _request),
     _file("mod_jbb_harmful", "MIT", "request", _request, held_out=True),
-    _file("mod_civil_toxic_spans", "CC0-1.0", "insult", _insult, most=4500),
+    _file("mod_civil_toxic_spans", "CC0-1.0", "insult", _insult, most=8000),
     _file("mod_surge_toxicity", "MIT", "insult", _insult),
     _file("mod_wiki_toxicity_test", "CC-BY-4.0", "insult", _insult, held_out=True),
-    _file("mod_hatemojibuild_train", "CC-BY-4.0", "hate", _hate, most=3000),
+    _file("mod_hatemojibuild_train", "CC-BY-4.0", "hate", _hate, most=800),
     _file("mod_hatemojibuild_validation", "CC-BY-4.0", "hate", _hate, held_out=True),
-    _file("mod_implicit_hate", "MIT", "hate", _hate, most=4000),
-    _file("mod_toxigen_safenlp", "MIT", "hate", _hate, most=3500),
+    _file("mod_implicit_hate", "MIT", "hate", _hate, most=7000),
+    _file("mod_toxigen_safenlp", "MIT", "hate", _hate, most=5000),
     _file("mod_openai_dev", "MIT", "openai", _openai, held_out=True),
 )
 
@@ -293,6 +299,23 @@ WHEELS: Final = (
     ),
 )
 
+
+def _described() -> Iterator[Wheel]:
+    """Small distributions under permissive licences, of which only the description is read."""
+    table = Path(__file__).with_name("described.tsv").read_text(encoding="utf-8")
+    for line in table.splitlines():
+        name, version, file, licence, sha256 = line.split("\t")
+        yield Wheel(
+            name=name,
+            version=version,
+            file=file,
+            sha256=sha256,
+            licence=licence,
+            use="its description",
+        )
+
+
+DESCRIBED: Final = tuple(_described())
 
 _TEXTUAL: Final = (".py", ".html", ".js", ".txt", ".css", ".json", ".rst", ".md", "METADATA")
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from .sources import WHEELS, sha256_of
+from .sources import DESCRIBED, WHEELS, sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def fetched(folder: Path) -> dict[str, Path]:
         ValueError: if a wheel is not the one that the registry of sources names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return {wheel.name: _one(wheel, folder) for wheel in WHEELS}
+    return {wheel.name: _one(wheel, folder) for wheel in (*WHEELS, *DESCRIBED)}
 
 
 def _one(wheel: Wheel, folder: Path) -> Path:

@@ -26,7 +26,7 @@ _LANGUAGES: Final = (
 # What each topic's texts are surely not; of other topics nothing is known.
 _NOT: Final = {
     "hate": ("self_harm", "sexual", "illicit"),
-    "harassment": ("self_harm", "illicit"),
+    "harassment": ("illicit",),
     "violence": ("self_harm", "sexual"),
     "selfharm": ("hate", "sexual", "illicit"),
     "sexual": ("hate", "violence", "self_harm", "illicit"),
@@ -38,6 +38,8 @@ _MOD_HEADS: Final = {
 }  # fmt: skip
 
 
+# What an optional word leaves behind where it is not said.
+_BLANKS: Final = re.compile(" {2,}")
 _LINE: Final = re.compile(r"\n|(?<=[.!?]) ")
 _CODE: Final = re.compile(r"[{};]\n|\n    |</\w+>")
 
@@ -235,7 +237,7 @@ class Generator:
         return [self._say("fact") for _ in range(self._rng.randint(2, 5))]
 
     def _say(self, rule: str) -> str:
-        return self._grammar.expand(rule, self._rng).strip()
+        return _BLANKS.sub(" ", self._grammar.expand(rule, self._rng)).strip()
 
     def _wrapped(self) -> str:
         """An order behind a phrase that takes the floor; one in eight in another language.

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from guardrails.training.batches import Encoded, batches
-from guardrails.training.fitting import FitSettings, _told, fit
-from guardrails.training.model import GuardModel
+from guardrails.training.fitting import FitSettings, _told, fit, label_loss
+from guardrails.training.model import HEAD_WIDTH, GuardModel, Shape
+from guardrails.training.pruning import pruned
 from guardrails.training.rows import HEADS
 
-SETTINGS = FitSettings(tokens_per_batch=64, save_every=4)
+WIDE = Shape(layers=2, attention_heads=4, feed_forward=64)
+SMALL = Shape(layers=2, attention_heads=2, feed_forward=32)
+SETTINGS = FitSettings(encoder_rate=1e-3, tokens_per_batch=64, save_every=4)
 
 
 def quiet(text):
@@ -32,7 +35,7 @@ def rows(count=24):
 
 def trained(saved, settings=SETTINGS, given=None):
     torch.manual_seed(1)
-    model = GuardModel()
+    model = GuardModel(SMALL)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     fit(model, given or rows(), settings, saved=saved, report=quiet)
     return before, model.state_dict()
@@ -45,12 +48,37 @@ def test_words_never_move(tmp_path):
     assert {"positions", "embedding_norm", "layers", "attention", "evidence"} == moved
 
 
+def narrowed(wide, given):
+    made = batches(given, tokens=64, rng=Random(4))
+    return pruned(wide, made, SMALL, loss=label_loss)
+
+
+def test_pruning_takes_what_the_loss_does_not_need():
+    """A model without heads and neurons that say nothing says the same."""
+    torch.manual_seed(3)
+    wide = GuardModel(WIDE)
+    torch.nn.init.normal_(wide.attention.weight)
+    with torch.no_grad():
+        for layer in wide.layers:
+            layer.attended.weight[:, HEAD_WIDTH:-HEAD_WIDTH] = 0
+            layer.narrow.weight[:, ::2] = 0
+    narrow = narrowed(wide, rows())
+    assert SMALL == Shape(
+        len(narrow.layers),
+        narrow.layers[0].query.out_features // HEAD_WIDTH,
+        narrow.layers[0].wide.out_features,
+    )
+    ids = torch.tensor([row.ids for row in rows()])
+    with torch.no_grad():
+        expected, read = (each(ids, torch.ones_like(ids)) for each in (wide, narrow))
+    assert torch.allclose(expected, read, atol=1e-5)
+
+
 def test_a_student_follows_its_teacher_where_no_label_says_otherwise(tmp_path):
-    """It begins with the teacher's outer layers, and where nothing is known it learns from it."""
+    """It begins with parts of the teacher, and where nothing is known it learns from it."""
     torch.manual_seed(2)
-    teacher = GuardModel(layers=6).eval()
-    student = GuardModel()
-    student.learn_from(teacher)
+    teacher = GuardModel(WIDE).eval()
+    student = narrowed(teacher, rows())
     given = [Encoded(row.ids, [-1.0] * len(HEADS), None) for row in rows(48)]
     ids = torch.tensor([row.ids for row in given])
 
@@ -64,7 +92,7 @@ def test_a_student_follows_its_teacher_where_no_label_says_otherwise(tmp_path):
     fit(
         student,
         given,
-        replace(SETTINGS, epochs=2, averaged=0.5),
+        replace(SETTINGS, epochs=4, averaged=0.5),
         saved=tmp_path / "state.pt",
         report=quiet,
         teacher=teacher,
@@ -94,11 +122,11 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(tmp_path):
     given = rows(48)
     _, whole = trained(tmp_path / "whole.pt", given=given)
     torch.manual_seed(1)
-    model = GuardModel()
+    model = GuardModel(SMALL)
     with pytest.raises(CutOffError):
         fit(model, given, SETTINGS, saved=tmp_path / "state.pt", report=cut)
     torch.manual_seed(1)
-    model = GuardModel()
+    model = GuardModel(SMALL)
     fit(model, given, SETTINGS, saved=tmp_path / "state.pt", report=quiet)
     assert whole.keys() == model.state_dict().keys()
     for name, value in model.state_dict().items():

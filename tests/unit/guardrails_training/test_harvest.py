@@ -7,6 +7,7 @@ from random import Random
 
 from guardrails.training.mining import hard_windows
 from guardrails.training.reviews import reviewed
+from guardrails.training.rows import HEADS
 from guardrails.training.wheels import _kind
 
 PAGES = {
@@ -28,7 +29,15 @@ def test_the_windows_that_score_highest_are_kept():
     assert len(manuals) < 40
     assert sorted(manuals[:20], reverse=True) == manuals[:20]
     assert {row.source for row in kept} == set(PAGES)
-    assert all(row.labels == {"planted": 0.0, "direct": 0.0} for row in kept)
+    assert {(head, 0.0) for head in HEADS} == {pair for row in kept for pair in row.labels.items()}
+
+
+def test_pages_on_anything_say_nothing_about_topics():
+    """People's talk may be hateful and plant no order."""
+    kept = hard_windows(
+        {"comments": PAGES["mails"]}, lambda texts: [0.0] * len(texts), each=9, rng=Random(1)
+    )
+    assert [{"planted": 0.0, "direct": 0.0}] * len(kept) == [row.labels for row in kept]
 
 
 def test_decided_cases_are_rows_of_the_heads_that_they_were_held_for(tmp_path):

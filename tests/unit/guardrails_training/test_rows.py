@@ -4,13 +4,14 @@ import json
 
 import pytest
 
+from guardrails.classifier.checkpoints import Checkpoints
 from guardrails.classifier.manifest import Anchors
-from guardrails.training.calibration import one_scale
+from guardrails.training.calibration import _written_in_languages, one_scale
 from guardrails.training.cleaning import NearDuplicates
 from guardrails.training.metrics import auprc, auroc, share_above, threshold_at
 from guardrails.training.rows import HEADS, asks
 from guardrails.training.samples import read_samples
-from guardrails.training.sources import FILES, WHEELS
+from guardrails.training.sources import DESCRIBED, FILES, WHEELS
 from guardrails.training.synthetic.generate import Amounts, Generator
 
 FEW = Amounts(
@@ -73,8 +74,23 @@ def test_no_source_trains_and_measures():
 
 
 def test_every_wheel_is_pinned_by_digest():
-    """What comes from the net is what it was."""
-    assert all(len(wheel.sha256) == 64 for wheel in WHEELS)
+    """What trains must be what trained."""
+    digests = [wheel.sha256 for wheel in (*WHEELS, *DESCRIBED)]
+    assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
+    assert len(set(digests)) == len(digests)
+
+
+def test_described_distributions_are_free_to_use():
+    """Their licences allow what a trained model is."""
+    known = {"MIT", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause"}
+    assert {each.licence for each in DESCRIBED} <= known
+
+
+def test_texts_in_languages_that_set_thresholds_are_many_and_short():
+    """Ten for each of 24 languages, none twice, all within the window of a classifier."""
+    texts = _written_in_languages()
+    assert 240 == len(set(texts)) == len(texts)
+    assert max(map(len, texts)) <= Checkpoints().window_chars
 
 
 def test_near_duplicates_are_noticed():
