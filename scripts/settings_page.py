@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from servicekit.settings import ServiceSettings
+from servicekit.settings import ServiceSettings, settings_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,19 +34,6 @@ Lists and tables are written as JSON.
 `VEDETTE_HOME` moves models and traces of all services under one folder; without it they go where the operating system keeps caches and state.
 `VEDETTE_VENV` names the folder of the Python environment that the scripts use instead of `.venv`.
 """  # noqa: E501 - one sentence a line
-
-
-def settings_class(service: str) -> type[ServiceSettings]:
-    """The settings class of a service."""
-    module = importlib.import_module(f"{service}.settings")
-    [found] = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, ServiceSettings)
-        and value.__module__ == module.__name__
-    ]
-    return found
 
 
 def page() -> str:

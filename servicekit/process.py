@@ -23,7 +23,7 @@ from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha import reflection
 
 from servicekit import logs
-from servicekit.certificates import server_credentials
+from servicekit.credentials import server_credentials
 from servicekit.health import Health
 from servicekit.interceptors import Around
 from servicekit.metrics import MetricsAddressError

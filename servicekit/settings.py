@@ -7,25 +7,32 @@ reported together, and a variable that no one reads is a mistake.
 from __future__ import annotations
 
 import difflib
+import importlib
 import ipaddress
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings import SettingsError as PydanticSettingsError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from servicekit.certificates import CertificateFiles
 from vedette import home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
+    from pydantic_settings import PydanticBaseSettingsSource
 
-__all__ = ["Port", "RedisUrl", "ServiceSettings", "SettingsError"]
+__all__ = [
+    "Port",
+    "RedisUrl",
+    "ServiceSettings",
+    "SettingsError",
+    "mistakes",
+    "settings_class",
+]
 
 
 def _is_redis(url: SecretStr) -> SecretStr:
@@ -45,7 +52,11 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 # A secret, because a password may stand in it.
 RedisUrl = Annotated[SecretStr, AfterValidator(_is_redis)]
 
-_SERVICES = ("GATEWAY", "GUARDRAILS", "INFERENCE")
+_PREFIXES = ("VEDETTE_GATEWAY_", "VEDETTE_GUARDRAILS_", "VEDETTE_INFERENCE_")
+_JSON_RULES = {
+    "tuple_type": 'write a JSON list, for example ["one", "two"]',
+    "dict_type": 'write a JSON object, for example {"one": 1}',
+}
 # Read by the command line and the scripts, and seen by the services that they start.
 _SHARED_VARIABLES = frozenset(
     f"VEDETTE_{name}"
@@ -141,16 +152,22 @@ class ServiceSettings(BaseSettings):
         Raises:
             SettingsError: with every mistake, each naming the variable and the rule.
         """
-        mistakes = list(cls._unknown_variables(os.environ))
-        try:
-            settings = cls()
-        except ValidationError as error:
-            mistakes += [cls._mistake(detail) for detail in error.errors()]
-        except PydanticSettingsError as error:
-            mistakes.append(str(error))
-        if mistakes:
-            raise SettingsError(mistakes)
-        return settings
+        found = mistakes(cls)
+        if found:
+            raise SettingsError(found)
+        return cls()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours instead
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment and no file."""
+        return init_settings, _Environment(settings_cls)
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> Self:
@@ -190,23 +207,65 @@ class ServiceSettings(BaseSettings):
         return cls.model_config["env_prefix"]
 
     @classmethod
-    def _unknown_variables(cls, environ: Mapping[str, str]) -> Iterator[str]:
-        known = {cls.prefix() + name.upper() for name in cls.model_fields} | _SHARED_VARIABLES
-        others = tuple(
-            f"VEDETTE_{service}_" for service in _SERVICES if f"VEDETTE_{service}_" != cls.prefix()
-        )
-        for variable in sorted(environ):
-            ours = variable.startswith("VEDETTE_") and not variable.startswith(others)
-            if ours and variable not in known:
-                yield f"{variable}: no such setting{_suggestion(variable, known)}"
+    def variables(cls) -> frozenset[str]:
+        """The environment variables that this service reads."""
+        return frozenset(cls.prefix() + name.upper() for name in cls.model_fields)
+
+    @classmethod
+    def wrong_values(cls) -> list[str]:
+        """What is wrong with the values that this service would read from the environment."""
+        try:
+            cls()
+        except ValidationError as error:
+            return [cls._mistake(detail) for detail in error.errors()]
+        return []
 
     @classmethod
     def _mistake(cls, detail: ErrorDetails) -> str:
         name = str(detail["loc"][0]) if detail["loc"] else ""
         variable = cls.prefix() + name.upper() if name else cls.prefix() + "*"
-        return f"{variable}: {detail['msg'].removeprefix('Value error, ')}"
+        rule = _JSON_RULES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+        return f"{variable}: {rule}"
 
 
-def _suggestion(variable: str, known: set[str] | frozenset[str]) -> str:
+class _Environment(EnvSettingsSource):
+    """Leaves a list or table that is no JSON to validation, which reports it among the others."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
+def mistakes(*services: type[ServiceSettings]) -> list[str]:
+    """Every mistake that these services find in the environment, each once."""
+    known = _SHARED_VARIABLES.union(*(service.variables() for service in services))
+    prefixes = {service.prefix() for service in services}
+    others = tuple(prefix for prefix in _PREFIXES if prefix not in prefixes)
+    unknown = [
+        f"{variable}: no such setting{_suggestion(variable, known)}"
+        for variable in sorted(os.environ)
+        if variable.startswith("VEDETTE_")
+        and not variable.startswith(others)
+        and variable not in known
+    ]
+    return unknown + [wrong for service in services for wrong in service.wrong_values()]
+
+
+def settings_class(service: str) -> type[ServiceSettings]:
+    """The settings class of a service, by the name of its package."""
+    module = importlib.import_module(f"{service}.settings")
+    [found] = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, ServiceSettings)
+        and value.__module__ == module.__name__
+    ]
+    return found
+
+
+def _suggestion(variable: str, known: frozenset[str]) -> str:
     close = difflib.get_close_matches(variable, known, n=1)
     return f"; did you mean {close[0]}?" if close else "; see docs/settings.md"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,8 +23,13 @@ __all__ = [
     "Service",
     "ServiceProcess",
     "embedded",
+    "free_ports",
+    "wired",
+    "wrong_settings",
 ]
 
+# How `servicekit.mistakes` ends when it has found any.
+_WRONG_SETTINGS: Final = 2
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # looked up, not bound
 
 
@@ -102,29 +108,48 @@ def embedded(ports: Mapping[str, int]) -> tuple[ServiceProcess, ...]:
     Hosts are loopback unless the environment names others. A service at its usual port shows its
     metrics at the usual place as well.
     """
-    environs = {
-        service: {**os.environ, service.variable("PORT"): str(ports[service.name])}
-        for service in SERVICES
-    }
-    for service, environ in environs.items():
-        if ports[service.name] == service.default_port:
-            address = service.metrics_address(environ)
-            environ.setdefault(service.variable("METRICS_ADDRESS"), address)
-    targets = {service: service.address(environs[service]) for service in SERVICES}
-    environs[GATEWAY][GATEWAY.variable("GUARDRAILS_TARGET")] = targets[GUARDRAILS]
-    environs[GATEWAY][GATEWAY.variable("INFERENCE_TARGET")] = targets[INFERENCE]
+    environ = wired(ports)
     return tuple(
         ServiceProcess(
             name=service.name,
             # -P: a folder of that name where the command is run is not our service.
             argv=(sys.executable, "-P", "-m", service.name),
-            target=targets[service],
+            target=service.address(environ),
             grpc_name=service.grpc_name,
-            certificate=service.certificate(environs[service]),
-            environ=environs[service],
+            certificate=service.certificate(environ),
+            environ=environ,
         )
         for service in SERVICES
     )
+
+
+def wired(ports: Mapping[str, int]) -> dict[str, str]:
+    """The environment in which the three services find each other."""
+    environ = dict(os.environ)
+    for service in SERVICES:
+        environ[service.variable("PORT")] = str(ports[service.name])
+        if ports[service.name] == service.default_port:
+            address = service.metrics_address(environ)
+            environ.setdefault(service.variable("METRICS_ADDRESS"), address)
+    environ[GATEWAY.variable("GUARDRAILS_TARGET")] = GUARDRAILS.address(environ)
+    environ[GATEWAY.variable("INFERENCE_TARGET")] = INFERENCE.address(environ)
+    return environ
+
+
+def wrong_settings(environ: Mapping[str, str]) -> list[str]:
+    """Every mistake in the settings of the three services, read in one process that starts none.
+
+    Where they cannot be read nothing is reported: each service still reads its own.
+    """
+    names = (service.name for service in SERVICES)
+    done = subprocess.run(  # noqa: S603  # our own arguments
+        [sys.executable, "-P", "-m", "servicekit.mistakes", *names],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.splitlines() if done.returncode == _WRONG_SETTINGS else []
 
 
 def free_ports(host: str = "127.0.0.1") -> dict[str, int]:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from gateway.identity import register
-from scripts.settings_page import SERVICES, settings_class
+from scripts.settings_page import SERVICES
+from servicekit.settings import settings_class
 from vedette import home, services
 
 ROOT = Path(__file__).parents[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripts import settings_page
+from servicekit.settings import settings_class
 
 
 def test_the_page_is_current():
@@ -15,7 +16,7 @@ def test_the_page_is_current():
 @pytest.mark.parametrize("service", settings_page.SERVICES)
 def test_every_setting_says_what_it_does(service):
     """Each field has a description that is a sentence."""
-    fields = settings_page.settings_class(service).model_fields
+    fields = settings_class(service).model_fields
     assert [
         name for name, field in fields.items() if not (field.description or "").endswith(".")
     ] == []
@@ -24,7 +25,7 @@ def test_every_setting_says_what_it_does(service):
 @pytest.mark.parametrize("service", settings_page.SERVICES)
 def test_every_setting_keeps_its_unit(service):
     """Durations, sizes and counts carry their unit in the name, and never seconds as `ms`."""
-    fields = settings_page.settings_class(service).model_fields
+    fields = settings_class(service).model_fields
     suspicious = [
         name for name in fields if name.endswith(("timeout", "delay", "interval", "size"))
     ]

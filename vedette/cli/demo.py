@@ -21,7 +21,7 @@ from vedette.cli.terminal import (
     shown,
     waiting,
 )
-from vedette.cli.up import report_failure
+from vedette.cli.up import refuse_wrong_settings, report_failure
 from vedette.cli.waterfall import waterfall
 from vedette.guardrails.v1 import guardrails_pb2 as guard_pb
 from vedette.guardrails.v1 import guardrails_pb2_grpc as guard_stubs
@@ -30,6 +30,8 @@ from vedette.supervisor import ServiceFailedError, Supervisor
 from vedette.traces import TraceFiles, TraceNotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.progress import Progress
 
     from vedette.cli.ask import Answer
@@ -68,8 +70,10 @@ def demo(
     Example:
       vedette demo
     """
+    ports = free_ports()
+    refuse_wrong_settings(ports)
     try:
-        asyncio.run(_run(ready_timeout_s, max_new_tokens))
+        asyncio.run(_run(ports, ready_timeout_s, max_new_tokens))
     except ServiceFailedError as error:
         report_failure(error)
         raise typer.Exit(EXIT_NO) from None
@@ -77,8 +81,7 @@ def demo(
         fail(str(error), "The services' log lines above say more.")
 
 
-async def _run(ready_timeout_s: float, max_new_tokens: int) -> None:
-    ports = free_ports()
+async def _run(ports: Mapping[str, int], ready_timeout_s: float, max_new_tokens: int) -> None:
     with waiting(err) as progress:
         audience = _Quiet(progress)
         supervisor = Supervisor(embedded(ports), audience=audience, ready_timeout_s=ready_timeout_s)

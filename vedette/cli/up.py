@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vedette.cli import loglines
-from vedette.cli.terminal import EXIT_NO, err, fail, out, waiting
-from vedette.services import GATEWAY, GUARDRAILS, INFERENCE, embedded
+from vedette.cli.terminal import EXIT_NO, counted, err, fail, out, waiting
+from vedette.services import GATEWAY, GUARDRAILS, INFERENCE, embedded, wired, wrong_settings
 from vedette.supervisor import ServiceFailedError, Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.progress import Progress
 
-__all__ = ["report_failure", "up"]
+__all__ = ["refuse_wrong_settings", "report_failure", "up"]
 
 
 def _port(service: Any) -> Any:
@@ -58,6 +60,7 @@ def up(
     }
     if len(set(ports.values())) < len(ports):
         fail("Two services cannot share a port.", "Give each a port of its own.", code=2)
+    refuse_wrong_settings(ports)
     with waiting(err) as progress:
         supervisor = Supervisor(
             embedded(ports), audience=_Console(progress), ready_timeout_s=ready_timeout_s
@@ -68,6 +71,17 @@ def up(
             progress.stop()
             report_failure(error)
             raise typer.Exit(EXIT_NO) from None
+
+
+def refuse_wrong_settings(ports: Mapping[str, int]) -> None:
+    """End the command if any service would refuse its settings, with all that is wrong."""
+    mistakes = wrong_settings(wired(ports))
+    if mistakes:
+        fail(
+            f"{counted(len(mistakes), 'wrong setting')}; nothing was started.",
+            "\n".join(f"  - {mistake}" for mistake in mistakes),
+            code=2,
+        )
 
 
 def report_failure(error: ServiceFailedError) -> None:

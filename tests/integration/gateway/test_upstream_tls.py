@@ -9,8 +9,9 @@ import grpc
 from opentelemetry.sdk.trace import TracerProvider
 
 from servicekit import channels
-from servicekit.certificates import CertificateFiles, server_credentials
+from servicekit.certificates import CertificateFiles
 from servicekit.channels import open_channel
+from servicekit.credentials import server_credentials
 from tests.integration.gateway.certificates import Authority
 
 

@@ -129,6 +129,33 @@ def test_a_service_that_fails_ends_it_with_its_words(up):
     assert "stopping guardrails" in said
 
 
+def test_wrong_settings_are_all_shown_before_anything_starts():
+    """Whichever services they belong to, in one message, and the exit code is 2."""
+    wrong = {
+        "VEDETTE_INFERENCE_THREADS": "-1",
+        "VEDETTE_GATEWAY_QUEUE_TARGET_S": "0",
+        "VEDETTE_GATEWAY_POLICIES": "default,strict",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "vedette", "up"],
+        env={**os.environ, **ports(), **wrong},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.splitlines()) == (
+        2,
+        "",
+        [
+            "error: 3 wrong settings; nothing was started.",
+            "  - VEDETTE_INFERENCE_THREADS: Input should be greater than or equal to 0",
+            "  - VEDETTE_GATEWAY_QUEUE_TARGET_S: Input should be greater than 0",
+            '  - VEDETTE_GATEWAY_POLICIES: write a JSON list, for example ["one", "two"]',
+        ],
+    )
+
+
 def test_a_service_that_dies_stops_the_group(up):
     """All of them, or none."""
     process = up()

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import Port, RedisUrl, ServiceSettings, SettingsError
+from servicekit.settings import Port, RedisUrl, ServiceSettings, SettingsError, mistakes
 
 
 class GatewaySettings(ServiceSettings):
@@ -17,6 +17,14 @@ class GatewaySettings(ServiceSettings):
     port: Port = Field(50051, description="Port.")
     password: SecretStr = Field(SecretStr("not chosen yet"), min_length=8, description="A secret.")
     redis_url: RedisUrl | None = Field(None, description="A URL.")
+    models: tuple[str, ...] = Field((), description="A list.")
+    days: dict[str, float] = Field({}, description="A table.")
+
+
+class GuardrailsSettings(ServiceSettings):
+    """Settings of another service."""
+
+    model_config = SettingsConfigDict(env_prefix="VEDETTE_GUARDRAILS_")
 
 
 def _mistakes():
@@ -50,6 +58,30 @@ def test_all_mistakes_are_reported_together(monkeypatch):
         "VEDETTE_GATEWAY_DRAIN_S",
         "VEDETTE_GATEWAY_LOG_LEVEL",
         "VEDETTE_GATEWAY_PORT",
+    ]
+
+
+def test_a_list_that_is_no_json_is_one_mistake_among_others(monkeypatch):
+    """It is named by its variable, with how to write it, and hides no other mistake."""
+    monkeypatch.setenv("VEDETTE_GATEWAY_PORT", "65536")
+    monkeypatch.setenv("VEDETTE_GATEWAY_MODELS", "small,large")
+    monkeypatch.setenv("VEDETTE_GATEWAY_DAYS", "{")
+    assert _mistakes() == (
+        "VEDETTE_GATEWAY_PORT: Input should be less than or equal to 65535",
+        'VEDETTE_GATEWAY_MODELS: write a JSON list, for example ["one", "two"]',
+        'VEDETTE_GATEWAY_DAYS: write a JSON object, for example {"one": 1}',
+    )
+
+
+def test_services_that_share_an_environment_are_checked_together(monkeypatch):
+    """The mistakes of all, and a variable that none of them reads only once."""
+    monkeypatch.setenv("VEDETTE_GATEWAY_DRAIN_S", "-1")
+    monkeypatch.setenv("VEDETTE_GUARDRAILS_DRAIN_S", "-1")
+    monkeypatch.setenv("VEDETTE_GATWAY_PORT", "1")
+    assert mistakes(GuardrailsSettings, GatewaySettings) == [
+        "VEDETTE_GATWAY_PORT: no such setting; did you mean VEDETTE_GATEWAY_PORT?",
+        "VEDETTE_GUARDRAILS_DRAIN_S: Input should be greater than or equal to 0",
+        "VEDETTE_GATEWAY_DRAIN_S: Input should be greater than or equal to 0",
     ]
 
 
