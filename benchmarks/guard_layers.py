@@ -11,12 +11,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.guard_evasion import TRICKS
-from guardrails.checking import Checker
 from guardrails.classifier import classifier
 from guardrails.detectors import builtin
 from guardrails.findings import Action, Direction, Role
+from guardrails.pipeline.checking import Checker
 from guardrails.policy import PolicyStore
-from guardrails.surroundings import Surroundings, Text
+from guardrails.window.surroundings import Surroundings, Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from guardrails.policy.compiled import CompiledPolicy
-    from guardrails.window import GuardWindow
+    from guardrails.window.window import GuardWindow
 
     Judge = Callable[[str], Mapping[str, float]]
 

@@ -1,0 +1,1 @@
+"""The guard: text in, verdicts and safe text out."""

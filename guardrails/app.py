@@ -6,22 +6,22 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from guardrails.admission import Admission
-from guardrails.afterwards import Afterwards
-from guardrails.capture import Capture
-from guardrails.checking import Checker
 from guardrails.classifier import MODEL_FOLDER, ModelError, classifier
 from guardrails.detectors import builtin
-from guardrails.metrics import GuardMetrics
-from guardrails.monitoring import TextMonitor
-from guardrails.observing import Observer
+from guardrails.pipeline.afterwards import Afterwards
+from guardrails.pipeline.checking import Checker
+from guardrails.pipeline.shadow import Shadows, TallyFiles
 from guardrails.policy import PolicyError, PolicyStore
+from guardrails.policy.warming import warm_up
 from guardrails.pseudonyms import MemoryVault, RedisVault
+from guardrails.requests.admission import Admission
+from guardrails.requests.reviewing import Reviewers
 from guardrails.review import Desk, MemoryReviews, Recorder, RedisReviews
-from guardrails.reviewing import Reviewers
 from guardrails.service import GuardrailsService
-from guardrails.shadow import Shadows, TallyFiles
-from guardrails.warming import warm_up
+from guardrails.telemetry.capture import Capture
+from guardrails.telemetry.metrics import GuardMetrics
+from guardrails.telemetry.monitoring import TextMonitor
+from guardrails.telemetry.observing import Observer
 from servicekit.process import StartupError
 from vedette.guardrails.v1 import guardrails_pb2_grpc as stubs
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from guardrails.checking import Judge
-    from guardrails.lanes import Detector
+    from guardrails.pipeline.checking import Judge
     from guardrails.pseudonyms import Vault
     from guardrails.review import Reviews
     from guardrails.settings import GuardrailsSettings
+    from guardrails.window.lanes import Detector
     from servicekit.process import Kit
 
 __all__ = ["GuardrailsApp"]

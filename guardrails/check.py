@@ -24,20 +24,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from servicekit.settings import SettingsError
 
-from .checking import Checker
 from .classifier import MODEL_FOLDER, ModelError, classifier
 from .detectors import builtin
 from .findings import Action, Direction, Role
+from .pipeline.checking import Checker
 from .policy import PolicyError, PolicyStore
 from .settings import GuardrailsSettings
-from .surroundings import Text
+from .window.surroundings import Text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from .checking import CheckedText
     from .classifier import Classifier
+    from .pipeline.checking import CheckedText
     from .policy.compiled import CompiledPolicy
 
 __all__ = ["main"]

@@ -9,26 +9,26 @@ from vedette.guardrails.v1 import guardrails_pb2 as pb
 from vedette.guardrails.v1 import guardrails_pb2_grpc as stubs
 
 from . import wire
-from .arriving import config_of, ignore_rest, texts_of
 from .faults import domain_faults
-from .reviewing import decision_of, listing_of
+from .requests.arriving import config_of, ignore_rest, texts_of
+from .requests.reviewing import decision_of, listing_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc
 
-    from .admission import Admission, Admitted
-    from .afterwards import Afterwards
-    from .capture import Capture
-    from .checking import CheckedText, Checker, StreamedCheck
     from .findings import Role
-    from .metrics import GuardMetrics
-    from .monitoring import TextMonitor
-    from .observing import Observer
+    from .pipeline.afterwards import Afterwards
+    from .pipeline.checking import CheckedText, Checker, StreamedCheck
     from .policy import PolicyStore
+    from .requests.admission import Admission, Admitted
+    from .requests.reviewing import Reviewers
     from .review import Desk
-    from .reviewing import Reviewers
+    from .telemetry.capture import Capture
+    from .telemetry.metrics import GuardMetrics
+    from .telemetry.monitoring import TextMonitor
+    from .telemetry.observing import Observer
 
     Context: TypeAlias = grpc.aio.ServicerContext[object, object]
 

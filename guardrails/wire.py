@@ -10,19 +10,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from vedette.guardrails.v1 import guardrails_pb2 as pb
 
-from .checking import summed_up
 from .findings import Action, Direction, ExecutionState, Role, Treatment
+from .pipeline.checking import summed_up
 from .review import ReviewState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .attestation import Attestation
-    from .checking import CheckedText
     from .findings import Execution, Finding
+    from .pipeline.checking import CheckedText
     from .policy.compiled import CompiledPolicy
     from .review import Case, Page
-    from .window import GuardWindow, Release
+    from .window.attestation import Attestation
+    from .window.window import GuardWindow, Release
 
 __all__ = [
     "DIRECTIONS",

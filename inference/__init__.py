@@ -1,0 +1,1 @@
+"""The model: prompts in, tokens out, nothing judged."""

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from guardrails.classifier import classifier
-from guardrails.glances import Glances
+from guardrails.window.glances import Glances
 
 from . import injection, moderation, names, pii, secrets
 from .leak import LeakDetector
@@ -14,7 +14,7 @@ from .names import NamesDetector
 from .rules import RuleDetector
 
 if TYPE_CHECKING:
-    from guardrails.lanes import Detector
+    from guardrails.window.lanes import Detector
 
 __all__ = ["NamesDetector", "RuleDetector", "builtin", "glances"]
 

@@ -17,8 +17,8 @@ from guardrails.findings import Match
 from guardrails.normalise import FOLDED, NormalisedScan, read
 
 if TYPE_CHECKING:
-    from guardrails.lanes import Scan
-    from guardrails.surroundings import Surroundings
+    from guardrails.window.lanes import Scan
+    from guardrails.window.surroundings import Surroundings
 
 __all__ = ["LeakDetector"]
 
@@ -57,7 +57,7 @@ class _NothingToLeak:
         self.settled = 0
 
     def push(self, piece: str, *, last: bool, timeout_s: float) -> list[Match]:  # noqa: ARG002 - nothing to do
-        """Take the next piece; see `guardrails.lanes.Scan`."""
+        """Take the next piece; see `guardrails.window.lanes.Scan`."""
         self.settled += len(piece)
         return []
 
@@ -137,7 +137,7 @@ class _LeakScan:
         self._run = ""
 
     def push(self, piece: str, *, last: bool, timeout_s: float) -> list[Match]:  # noqa: ARG002 - linear
-        """Take the next piece; see `guardrails.lanes.Scan`."""
+        """Take the next piece; see `guardrails.window.lanes.Scan`."""
         found: list[Match] = []
         for char in piece:
             length = self._step(char)

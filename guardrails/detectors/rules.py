@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from guardrails.findings import Match
-    from guardrails.lanes import Scan
     from guardrails.rules import Rule, RuleScan, Sign
+    from guardrails.window.lanes import Scan
 
 __all__ = ["RuleDetector"]
 
@@ -72,7 +72,7 @@ class _BothScans:
         self._scans = one, other
 
     def push(self, piece: str, *, last: bool, timeout_s: float) -> Sequence[Match]:
-        """Take the next piece; see `guardrails.lanes.Scan`."""
+        """Take the next piece; see `guardrails.window.lanes.Scan`."""
         found = [
             match
             for scan in self._scans

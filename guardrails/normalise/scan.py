@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guardrails.findings import Match
-    from guardrails.lanes import Scan
+    from guardrails.window.lanes import Scan
 
     from .view import View
 
@@ -39,7 +39,7 @@ class NormalisedScan:
         self._reader = Reader(view)
 
     def push(self, piece: str, *, last: bool, timeout_s: float) -> Sequence[Match]:
-        """Take the next piece; see `guardrails.lanes.Scan`."""
+        """Take the next piece; see `guardrails.window.lanes.Scan`."""
         reading, back = self._reader.push(piece, last=last), self._reader.map
         matches: Sequence[Match] = self._scan.push(reading, last=last, timeout_s=timeout_s)
         if back.is_identity:

@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from guardrails.findings import Direction, Execution, ExecutionState, Role, Treatment
-from guardrails.glances import Onlooker
-from guardrails.lanes import Lane, LaneSettings
-from guardrails.rails import railed
-from guardrails.surroundings import Surroundings
-from guardrails.window import GuardWindow
+from guardrails.window.glances import Onlooker
+from guardrails.window.lanes import Lane, LaneSettings
+from guardrails.window.surroundings import Surroundings
+from guardrails.window.window import GuardWindow
+
+from .rails import railed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from guardrails.classifier import ClassifierJudge
-    from guardrails.glances import Glances
-    from guardrails.lanes import Detector
     from guardrails.pseudonyms import Restorer
-    from guardrails.redaction import Redactor
+    from guardrails.window.glances import Glances
+    from guardrails.window.lanes import Detector
+    from guardrails.window.redaction import Redactor
 
 __all__ = ["CompiledPolicy", "Plan", "Planned", "ReviewTerms"]
 

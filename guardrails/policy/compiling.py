@@ -16,9 +16,9 @@ from .verdicts import mistakes_of, settings_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from guardrails.lanes import Detector
     from guardrails.layers import Shelf
     from guardrails.layers.shelf import Loadable
+    from guardrails.window.lanes import Detector
 
     from .document import Model, PolicyDocument
 

@@ -14,7 +14,7 @@ from .reading import PolicyError, policy_files, read_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guardrails.lanes import Detector
+    from guardrails.window.lanes import Detector
 
     from .compiled import CompiledPolicy
     from .document import PolicyDocument

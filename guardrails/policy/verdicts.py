@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guardrails.bands import Bands
 from guardrails.findings import Direction, Treatment
-from guardrails.lanes import LaneSettings
+from guardrails.window.bands import Bands
+from guardrails.window.lanes import LaneSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from guardrails.findings import Role
-    from guardrails.lanes import Detector
+    from guardrails.window.lanes import Detector
 
     from .document import DetectorEntry, Verdict
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from guardrails.findings import Direction, Finding, Role
     from guardrails.policy.compiled import CompiledPolicy
-    from guardrails.surroundings import Surroundings
+    from guardrails.window.surroundings import Surroundings
 
     from .store import Reviews
 

@@ -1,0 +1,1 @@
+"""What computes a step: runners, each for some models on some devices."""

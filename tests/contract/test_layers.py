@@ -29,7 +29,15 @@ EDGE = {
         "upstreams",
         "wire",
     },
-    "guardrails": {"__main__", "app", "service", "wire", "admission", "arriving", "reviewing"},
+    "guardrails": {
+        "__main__",
+        "app",
+        "requests.admission",
+        "requests.arriving",
+        "requests.reviewing",
+        "service",
+        "wire",
+    },
     "inference": {"__main__", "app", "service", "translate"},
 }
 

@@ -8,12 +8,12 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from guardrails.capture import Capture
-from guardrails.checking import Checker
 from guardrails.detectors import builtin
 from guardrails.findings import Direction, Role
+from guardrails.pipeline.checking import Checker
 from guardrails.settings import GuardrailsSettings
-from guardrails.surroundings import Text
+from guardrails.telemetry.capture import Capture
+from guardrails.window.surroundings import Text
 from servicekit.settings import SettingsError
 
 

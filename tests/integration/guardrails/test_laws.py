@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from guardrails.decoding import TextDecoder
 from guardrails.detectors import RuleDetector, builtin
 from guardrails.findings import Direction, Role
 from guardrails.policy import PolicyStore
+from guardrails.requests.decoding import TextDecoder
 from guardrails.rules import Rule, RuleSet
 
 # NIGHTLY=1 runs 118,400 cases instead of 2,960; NIGHTLY_SHARDS=4 a quarter of them, for four

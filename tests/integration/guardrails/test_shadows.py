@@ -8,13 +8,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from guardrails.checking import Checker
 from guardrails.detectors import builtin
 from guardrails.findings import Action, Direction, Role
+from guardrails.pipeline.checking import Checker
+from guardrails.pipeline.shadow import Shadows, Tally, TallyFiles
+from guardrails.pipeline.shadow.tally import Opinion, Pair
 from guardrails.policy import PolicyError, PolicyStore
-from guardrails.shadow import Shadows, Tally, TallyFiles
-from guardrails.shadow.tally import Opinion, Pair
-from guardrails.surroundings import Surroundings, Text
+from guardrails.window.surroundings import Surroundings, Text
 from servicekit import logs
 from vedette.cli import app
 from vedette.guardrails.v1 import guardrails_pb2 as pb

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import random
 
-from guardrails.bands import Bands
 from guardrails.classifier import Checkpoints, ClassifierDetector
 from guardrails.findings import ExecutionState, Treatment
-from guardrails.lanes import Lane, LaneSettings
-from guardrails.surroundings import Surroundings
-from guardrails.window import GuardWindow
+from guardrails.window.bands import Bands
+from guardrails.window.lanes import Lane, LaneSettings
+from guardrails.window.surroundings import Surroundings
+from guardrails.window.window import GuardWindow
 
 CHECKPOINTS = Checkpoints(stride_chars=20, window_chars=50)
 TEXT = "One sentence stands here. Another with evil in it follows. Then a third one ends. So."

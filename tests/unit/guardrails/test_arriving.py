@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from guardrails.arriving import ignore_rest
+from guardrails.requests.arriving import ignore_rest
 
 
 class Writer:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from guardrails.bands import Bands
 from guardrails.findings import Action, Direction, Role, Treatment
 from guardrails.policy import PolicyError, PolicyStore
+from guardrails.window.bands import Bands
 
 # What a rule of one's own finds has the score that the rule gives it.
 RULES = """

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from guardrails.checking import Checker
 from guardrails.detectors import builtin
 from guardrails.findings import Action, Direction, ExecutionState, Role
+from guardrails.pipeline.checking import Checker
 from guardrails.policy import PolicyStore
 from guardrails.pseudonyms import MemoryVault
-from guardrails.surroundings import Surroundings, Text
-from guardrails.window import End
+from guardrails.window.surroundings import Surroundings, Text
+from guardrails.window.window import End
 
 MAIL = "jo.doe@example.com"
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 import structlog
 
-from guardrails.checking import Checker, Text
 from guardrails.detectors import builtin
-from guardrails.failures import FailureLog
 from guardrails.findings import Action, Direction, ExecutionState, Match, Role
+from guardrails.pipeline.checking import Checker, Text
 from guardrails.policy import PolicyStore
+from guardrails.window.failures import FailureLog
 
 
 @dataclass

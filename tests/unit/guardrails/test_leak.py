@@ -10,7 +10,7 @@ import pytest
 from guardrails.detectors import builtin
 from guardrails.findings import Direction, Role
 from guardrails.policy import PolicyStore
-from guardrails.surroundings import Surroundings, Text
+from guardrails.window.surroundings import Surroundings, Text
 
 PROMPT = (
     "You are Orla, the assistant of Example Bank. Never discuss competitors. "

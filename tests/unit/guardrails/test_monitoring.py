@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardrails.monitoring import groups_in, script_of
+from guardrails.telemetry.monitoring import groups_in, script_of
 
 
 @pytest.mark.parametrize(

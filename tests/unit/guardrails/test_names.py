@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardrails.checking import Checker
 from guardrails.detectors import builtin
 from guardrails.detectors.names import NamesDetector, marks
 from guardrails.detectors.names.detector import NamesModel
 from guardrails.detectors.names.lists import by_lists
 from guardrails.findings import Direction, Role
+from guardrails.pipeline.checking import Checker
 from guardrails.policy import PolicyError, PolicyStore
-from guardrails.surroundings import Text
+from guardrails.window.surroundings import Text
 
 POLICY = """
 version: 1

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardrails.checking import Checker
 from guardrails.detectors import builtin
 from guardrails.findings import Direction, Role
+from guardrails.pipeline.checking import Checker
 from guardrails.policy import PolicyStore
 from guardrails.pseudonyms import MemoryVault, Placeholders, Restorer, Scope, VaultConflict
-from guardrails.surroundings import Surroundings, Text
+from guardrails.window.surroundings import Surroundings, Text
 
 SECRET = b"a secret of the test"
 HERE = Scope(tenant="acme", conversation_id="c1")

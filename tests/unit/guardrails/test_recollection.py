@@ -7,13 +7,13 @@ import weakref
 
 import pytest
 
-from guardrails.checking import Checker, Text
 from guardrails.classifier import classifier
 from guardrails.detectors import builtin
 from guardrails.findings import Action, Direction, Role
+from guardrails.pipeline.checking import Checker, Text
+from guardrails.pipeline.recollection import Recollection
 from guardrails.policy import PolicyStore
-from guardrails.recollection import Recollection
-from guardrails.surroundings import Surroundings
+from guardrails.window.surroundings import Surroundings
 
 
 class Judge:

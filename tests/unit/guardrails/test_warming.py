@@ -7,7 +7,7 @@ import time
 from guardrails.detectors import RuleDetector, builtin
 from guardrails.findings import Direction, Role
 from guardrails.policy import PolicyStore
-from guardrails.warming import warm_up
+from guardrails.policy.warming import warm_up
 
 
 def compiled(detectors):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import Meter
 
-    from .findings import Action, Direction, Execution, ExecutionState, Finding
-    from .shadow.tally import Tally
+    from guardrails.findings import Action, Direction, Execution, ExecutionState, Finding
+    from guardrails.pipeline.shadow.tally import Tally
 
 __all__ = ["GuardMetrics"]
 

@@ -8,12 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from .failures import report
-from .findings import Action, Direction, Execution, ExecutionState, Finding, Role
-from .pseudonyms import Placeholders, Restorer
+from guardrails.findings import Action, Direction, Execution, ExecutionState, Finding, Role
+from guardrails.pseudonyms import Placeholders, Restorer
+from guardrails.window.failures import report
+from guardrails.window.redaction import Redactor
+from guardrails.window.surroundings import Surroundings, Text
+
 from .recollection import Recollection
-from .redaction import Redactor
-from .surroundings import Surroundings, Text
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
         Sequence,
     )
 
-    from .attestation import Attestation
-    from .lanes import Question
-    from .policy.compiled import CompiledPolicy
-    from .pseudonyms import Scope, Vault
-    from .window import GuardWindow, Release
+    from guardrails.policy.compiled import CompiledPolicy
+    from guardrails.pseudonyms import Scope, Vault
+    from guardrails.window.attestation import Attestation
+    from guardrails.window.lanes import Question
+    from guardrails.window.window import GuardWindow, Release
 
 __all__ = ["CheckedText", "Checker", "Judge", "StreamedCheck", "summed_up"]
 

@@ -6,20 +6,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from guardrails.pseudonyms import Scope
+from guardrails.window.surroundings import Surroundings, Text
+from guardrails.wire import DIRECTIONS, ROLES
 from servicekit.errors import Exhausted, InvalidArgument, NotFound, Violation
-
-from .pseudonyms import Scope
-from .surroundings import Surroundings, Text
-from .wire import DIRECTIONS, ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from guardrails.findings import Direction, Role
+    from guardrails.policy import PolicyStore
+    from guardrails.policy.compiled import CompiledPolicy
     from vedette.guardrails.v1 import guardrails_pb2 as pb
-
-    from .findings import Direction, Role
-    from .policy import PolicyStore
-    from .policy.compiled import CompiledPolicy
 
     _Request: TypeAlias = pb.CheckTextRequest | pb.StreamCheckTextConfig
 

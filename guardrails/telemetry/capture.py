@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 
+from guardrails.findings import Direction
+from guardrails.layers import Shelf
+from guardrails.policy.compiling import compile_policy
+from guardrails.policy.document import PolicyDocument
 from servicekit import names
-
-from .findings import Direction
-from .layers import Shelf
-from .policy.compiling import compile_policy
-from .policy.document import PolicyDocument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .checking import Checker
-    from .lanes import Detector
-    from .surroundings import Text
+    from guardrails.pipeline.checking import Checker
+    from guardrails.window.lanes import Detector
+    from guardrails.window.surroundings import Text
 
 __all__ = ["Capture"]
 

@@ -6,11 +6,11 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
-from .findings import Treatment
+from guardrails.findings import Treatment
 
 if TYPE_CHECKING:
-    from .findings import Finding
-    from .pseudonyms import Placeholders
+    from guardrails.findings import Finding
+    from guardrails.pseudonyms import Placeholders
 
 __all__ = ["Redactor"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from .rules import NEAR_CHARS, Glance
+from guardrails.rules import NEAR_CHARS, Glance
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from .rules import Sign
+    from guardrails.rules import Sign
 
 __all__ = ["Glances", "Onlooker"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .findings import Role
-from .pseudonyms import Scope
+from guardrails.findings import Role
+from guardrails.pseudonyms import Scope
 
 __all__ = ["Surroundings", "Text"]
 

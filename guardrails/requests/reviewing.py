@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from guardrails.review import ReviewState
+from guardrails.wire import REVIEW_STATES
 from servicekit.errors import InvalidArgument, PermissionDenied, Violation
-
-from .review import ReviewState
-from .wire import REVIEW_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -21,7 +21,7 @@ from servicekit import instruments, names
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
 
-    from .findings import Action, Direction, Execution
+    from guardrails.findings import Action, Direction, Execution
 
 __all__ = ["TextMonitor"]
 

@@ -11,18 +11,20 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from guardrails.findings import Action, Execution, ExecutionState, Finding
+
 from .attestation import Attestation, Ledger
 from .clusters import Cluster, clusters, order
-from .findings import Action, Execution, ExecutionState, Finding
 from .graphemes import Edge
 from .redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from guardrails.pseudonyms import Restorer
+
     from .glances import Onlooker
     from .lanes import Lane, Question
-    from .pseudonyms import Restorer
 
 __all__ = ["End", "GuardWindow", "Release"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .findings import Finding
+    from guardrails.findings import Finding
 
 __all__ = ["Cluster", "Replacement", "clusters", "order"]
 

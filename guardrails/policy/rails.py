@@ -11,12 +11,12 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, Final
 
-from .findings import Role, Treatment
+from guardrails.findings import Role, Treatment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .findings import Finding
+    from guardrails.findings import Finding
 
 __all__ = ["railed"]
 

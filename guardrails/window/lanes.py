@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
+from guardrails.findings import Execution, ExecutionState, Finding, Match, Treatment
+
 from .failures import report
-from .findings import Execution, ExecutionState, Finding, Match, Treatment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .findings import Treatment
+from guardrails.findings import Treatment
 
 __all__ = ["Bands"]
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from structlog.stdlib import BoundLogger
 
-    from guardrails.checking import Checker
     from guardrails.findings import Action, Direction, Finding, Role
+    from guardrails.pipeline.checking import Checker
     from guardrails.policy.compiled import CompiledPolicy
-    from guardrails.surroundings import Surroundings
+    from guardrails.window.surroundings import Surroundings
 
     from .files import TallyFiles
 

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import trace
 
+from guardrails.findings import Action
+from guardrails.pipeline.checking import summed_up
 from servicekit import logs, names
 from servicekit.recording import write_span
-
-from .checking import summed_up
-from .findings import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from opentelemetry.trace import Span, Tracer
 
-    from .admission import Admitted
-    from .findings import Direction, Execution, Finding
+    from guardrails.findings import Direction, Execution, Finding
+    from guardrails.requests.admission import Admitted
+
     from .metrics import GuardMetrics
 
 __all__ = ["Observer", "Watch"]

@@ -10,10 +10,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from .findings import Direction, Role
+from guardrails.findings import Direction, Role
 
 if TYPE_CHECKING:
-    from .policy.compiled import CompiledPolicy
+    from .compiled import CompiledPolicy
 
 __all__ = ["warm_up"]
 

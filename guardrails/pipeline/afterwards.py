@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .findings import Action, Direction, Finding, Role
-    from .policy.compiled import CompiledPolicy
-    from .review import Recorder
+    from guardrails.findings import Action, Direction, Finding, Role
+    from guardrails.policy.compiled import CompiledPolicy
+    from guardrails.review import Recorder
+    from guardrails.window.surroundings import Surroundings
+
     from .shadow import Shadows
-    from .surroundings import Surroundings
 
 __all__ = ["Afterwards", "Outcome"]
 

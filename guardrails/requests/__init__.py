@@ -1,0 +1,1 @@
+"""What a call must be before anything is done for it."""

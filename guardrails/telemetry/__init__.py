@@ -1,0 +1,1 @@
+"""What the guard tells of its work; no content, unless a developer asks for it."""

@@ -1,0 +1,1 @@
+"""Text in pieces becomes released text and findings: nothing leaves before it has settled."""
