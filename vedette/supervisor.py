@@ -117,8 +117,11 @@ class Supervisor:
         """Start all in order; returns when the last is ready. On failure the caller stops the rest.
 
         Raises:
-            ServiceFailedError: one ended, or did not report SERVING in time.
+            ServiceFailedError: one ended, or did not report SERVING in time, or something else
+                listens in its place; then none was started.
         """
+        for process in self._processes:
+            await _refuse_taken(process)
         for process in self._processes:
             await self._start(process)
 
@@ -148,13 +151,6 @@ class Supervisor:
 
     async def _start(self, process: ServiceProcess) -> None:
         started_s = time.monotonic()
-        if await probe.listens(process.target):
-            raise ServiceFailedError(
-                process.name,
-                f"cannot start: something else listens on {process.target}",
-                remedy=f"If it is another `vedette up`, `vedette health` says SERVING: use that one"
-                f" or stop it. Otherwise move this one with --{process.name}-port.",
-            )
         self._audience.starting(process.name)
         child = await _Child.spawn(process, self._audience)
         self._children.append(child)
@@ -183,6 +179,16 @@ class Supervisor:
             serving.cancel()
             ended.cancel()
             await asyncio.gather(serving, ended, return_exceptions=True)
+
+
+async def _refuse_taken(process: ServiceProcess) -> None:
+    if await probe.listens(process.target):
+        raise ServiceFailedError(
+            process.name,
+            f"cannot start: something else listens on {process.target}",
+            remedy=f"If it is another `vedette up`, `vedette health` says SERVING: use that one"
+            f" or stop it. Otherwise move this one with --{process.name}-port.",
+        )
 
 
 class _Output(asyncio.SubprocessProtocol):

@@ -163,11 +163,12 @@ async def test_a_child_that_is_never_ready_is_given_up(heard, ports):
     assert running("a") == []
 
 
-async def test_an_occupied_port_is_refused_before_anything_starts(heard):
-    """A stale process that answers on the port is not mistaken for the new one."""
+async def test_an_occupied_port_is_refused_before_anything_starts(heard, ports):
+    """A stale process that answers on a later one's port is not mistaken for the new one."""
     with socket.create_server(("127.0.0.1", 0)) as stale:
         port = stale.getsockname()[1]
-        supervisor = Supervisor([serving("a", port)], audience=heard)
+        processes = [serving("a", ports[0]), serving("b", port)]
+        supervisor = Supervisor(processes, audience=heard)
         with pytest.raises(ServiceFailedError, match=f"something else listens on 127.0.0.1:{port}"):
             await supervisor.start()
     assert heard.events == []
