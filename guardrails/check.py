@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from servicekit.settings import SettingsError
+from vedette.counting import counted
 
 from .classifier import MODEL_FOLDER, ModelError, classifier
 from .detectors import builtin
@@ -103,7 +104,7 @@ async def _run(options: argparse.Namespace) -> int:
         took_s = max(time.monotonic() - began_s, 1e-9)
         texts, thousands = len(rows), sum(len(text.text) for _, text in rows) / 1000
         console.print(
-            f"[dim]{texts} texts, {blocked} blocked, {took_s:.1f} s: "
+            f"[dim]{counted(texts, 'text')}, {blocked} blocked, {took_s:.1f} s: "
             f"{texts / took_s:.0f} texts/s, {thousands / took_s:.0f} thousand characters/s[/]"
         )
     return EXIT_BLOCKED if blocked else 0

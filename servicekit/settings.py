@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from servicekit.certificates import CertificateFiles
 from vedette import home
+from vedette.counting import counted
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -71,7 +72,7 @@ class SettingsError(Exception):
         """Keep the mistakes, one line each."""
         self.mistakes = tuple(mistakes)
         lines = "\n".join(f"  - {mistake}" for mistake in mistakes)
-        super().__init__(f"{len(mistakes)} wrong setting(s):\n{lines}")
+        super().__init__(f"{counted(len(mistakes), 'wrong setting')}:\n{lines}")
 
 
 class ServiceSettings(BaseSettings):

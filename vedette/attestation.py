@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from vedette.counting import counted
 from vedette.errors import AttestationError
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class ReceivedText:
         if attestation.released_chars != self._chars:
             raise _broken(
                 "ATTESTATION_MISMATCH",
-                f"{self._chars} characters arrived and {attestation.released_chars} are attested.",
+                f"{counted(self._chars, 'character')} arrived, "
+                f"{attestation.released_chars:,} attested.",
                 answer.trace_id,
             )
         if attestation.released_sha256 != self._sha256.hexdigest():

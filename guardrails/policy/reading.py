@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
+from vedette.counting import counted
+
 from .document import PolicyDocument
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class PolicyError(Exception):
         """Keep the mistakes, one line each."""
         self.mistakes = tuple(mistakes)
         lines = "\n".join(f"  - {mistake}" for mistake in self.mistakes)
-        super().__init__(f"{len(self.mistakes)} mistake(s) in the policies:\n{lines}")
+        super().__init__(f"{counted(len(self.mistakes), 'mistake')} in the policies:\n{lines}")
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -34,6 +34,7 @@ from vedette.cli.terminal import (
     read_text,
     shown,
 )
+from vedette.counting import counted
 from vedette.prompt import system, user
 
 if TYPE_CHECKING:
@@ -199,8 +200,8 @@ def _print_end(answer: Answer) -> None:
     reason = FinishReason.Name(final.finish_reason).removeprefix("FINISH_REASON_").lower()
     first = f", first text after {answer.first_text_s:.2f} s" if answer.first_text_s else ""
     err.print(
-        f"[dim]{reason}; {final.usage.input_tokens} tokens in, {final.usage.output_tokens} out, "
-        f"{answer.seconds:.2f} s{first}[/]",
+        f"[dim]{reason}; {counted(final.usage.input_tokens, 'token')} in, "
+        f"{final.usage.output_tokens:,} out, {answer.seconds:.2f} s{first}[/]",
         soft_wrap=True,
     )
     _look_at(answer.trace_id)

@@ -20,8 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vedette import probe
 from vedette.cli.alone import guard_command, is_file
-from vedette.cli.terminal import EXIT_CALL_FAILED, EXIT_NO, counted, err, fail
+from vedette.cli.terminal import EXIT_CALL_FAILED, EXIT_NO, err, fail
 from vedette.corpus import Case, CaseError, cases_of_jsonl, check_all
+from vedette.counting import counted
 from vedette.services import GUARDRAILS
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from vedette.cli.terminal import (
 )
 from vedette.cli.up import refuse_wrong_settings, report_failure
 from vedette.cli.waterfall import waterfall
+from vedette.counting import counted
 from vedette.guardrails.v1 import guardrails_pb2 as guard_pb
 from vedette.guardrails.v1 import guardrails_pb2_grpc as guard_stubs
 from vedette.services import GATEWAY, GUARDRAILS, embedded, free_ports
@@ -119,7 +120,9 @@ async def _answered(client: Client, question: str, max_new_tokens: int) -> Answe
     )
     if not answer.text.strip():
         _failed("The model answered without any text.")
-    out.print(f"[dim]{answer.final.usage.output_tokens} tokens, trace {answer.trace_id}[/]")
+    out.print(
+        f"[dim]{counted(answer.final.usage.output_tokens, 'token')}, trace {answer.trace_id}[/]"
+    )
     return answer
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from vedette.cli.connection import credentials
 from vedette.cli.terminal import err, fail, fail_call, out, shown
 from vedette.cli.verbs import Group, Verb
+from vedette.counting import counted
 from vedette.errors import VedetteError
 from vedette.guardrails.v1 import guardrails_pb2 as pb
 from vedette.reviews import Reviews, labelled
@@ -99,7 +100,7 @@ def ls(
     else:
         err.print("There are no such cases.")
     if pages[-1].evicted:
-        err.print(f"[yellow]{pages[-1].evicted} cases went before their time, for lack of room.[/]")
+        err.print(f"[yellow]{counted(pages[-1].evicted, 'case')} went early, for lack of room.[/]")
 
 
 @app.command("show", cls=Verb)
@@ -207,7 +208,8 @@ def export(
             lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}.", "Name a new file.", code=2)
-    err.print(f"{len(rows)} texts written; {len(decided) - len(rows)} decided without their text.")
+    without = len(decided) - len(rows)
+    err.print(f"{counted(len(rows), 'text')} written; {without} decided without their text.")
 
 
 async def _all(

@@ -14,6 +14,7 @@ from rich.text import Text
 from vedette import home
 from vedette.cli.terminal import err, out
 from vedette.cli.trace.sources import Folder  # noqa: TC001 - typer reads it
+from vedette.counting import counted
 from vedette.shadows import reports
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def _print(report: Report) -> None:
     ways = ", ".join(f"{count} {way}" for way, count in sorted(report.compared.items()))
     out.print(
         Text(
-            f"{compared} texts compared ({ways}), {report.disagreed} otherwise ({share:.1f} %), "
+            f"{counted(compared, 'text')} compared ({ways}), "
+            f"{report.disagreed} otherwise ({share:.1f} %), "
             f"{report.dropped} passed over under load, {report.failed} not fully judged"
         )
     )

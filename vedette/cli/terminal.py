@@ -21,7 +21,6 @@ __all__ = [
     "EXIT_CALL_FAILED",
     "EXIT_INTERRUPTED",
     "EXIT_NO",
-    "counted",
     "drawing_width",
     "err",
     "fail",
@@ -63,11 +62,6 @@ err = _console(sys.stderr, stderr=True)
 def drawing_width() -> int:
     """How wide a picture made of characters may be."""
     return min(out.width, _WIDEST_DRAWING)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things: `1 span`, `25 spans`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def fail(problem: str, remedy: str = "", *, code: int = EXIT_NO) -> NoReturn:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vedette.cli import loglines
-from vedette.cli.terminal import EXIT_NO, counted, err, fail, out, waiting
+from vedette.cli.terminal import EXIT_NO, err, fail, out, waiting
+from vedette.counting import counted
 from vedette.services import GATEWAY, GUARDRAILS, INFERENCE, embedded, wired, wrong_settings
 from vedette.supervisor import ServiceFailedError, Supervisor
 
@@ -90,7 +91,7 @@ def report_failure(error: ServiceFailedError) -> None:
     if error.remedy:
         err.print(error.remedy, soft_wrap=True)
     if error.last_lines:
-        err.print(f"The last {len(error.last_lines)} lines of {error.name}:")
+        err.print(f"{error.name} said last:")
         for line in error.last_lines:
             err.print(loglines.rendered(error.name, line), soft_wrap=True)
 

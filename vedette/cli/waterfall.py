@@ -8,7 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from vedette.cli.terminal import COLOURS, counted
+from vedette.cli.terminal import COLOURS
+from vedette.counting import counted
 from vedette.traces import analysis, names, verdicts
 from vedette.traces.cause import cause
 from vedette.traces.spans import Kind, Status

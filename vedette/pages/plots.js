@@ -118,7 +118,8 @@ function drawGuards(traces) {
     if (!trace.guards.categories.length && !trace.guards.not_run.length) add("nothing found", "other");
   }
   const most = Math.max(1, ...[...counts.values()].map((one) => one.count));
-  byId("guards-keys").textContent = `in ${traces.filter((trace) => trace.guards).length} requests that they checked`;
+  const checked = traces.filter((trace) => trace.guards).length;
+  byId("guards-keys").textContent = `in ${checked} ${checked === 1 ? "request" : "requests"} that they checked`;
   const made = element("div", "counts");
   for (const [words, one] of [...counts].sort((a, b) => b[1].count - a[1].count).slice(0, 8)) {
     const length = element("div", `length is-${one.kind}`);

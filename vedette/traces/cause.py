@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vedette.counting import counted
 from vedette.traces import analysis, names
 
 if TYPE_CHECKING:
@@ -112,16 +113,16 @@ def _prefill(trace: Trace, spans: Sequence[Span]) -> str:
     if not tokens:
         return "computing the prompt"
     known = f"{cached:,} of them" if cached else "none"
-    return f"computing a prompt of {tokens:,} tokens, {known} known from earlier prompts"
+    return f"computing a prompt of {counted(tokens, 'token')}, {known} known from earlier prompts"
 
 
 def _decode(trace: Trace, spans: Sequence[Span]) -> str:
     tokens = analysis.output_tokens(trace)
     rate = analysis.tokens_per_s(trace)
     others = {other for span in spans for other in span.shared_with} - {trace.trace_id}
-    said = f"making {tokens:,} tokens" if tokens else "making the answer"
+    said = f"making {counted(tokens, 'token')}" if tokens else "making the answer"
     said += "" if rate is None else f" at {rate:.0f} tokens/s"
-    return said + (f", beside {len(others)} other requests" if others else "")
+    return said + (f", beside {counted(len(others), 'other request')}" if others else "")
 
 
 def _detector(trace: Trace, spans: Sequence[Span]) -> str:

@@ -64,6 +64,13 @@ def test_a_blocked_line_makes_the_exit_code_one(check, tmp_path):
     assert [line["action"] for line in lines] == ["block", "allow", "allow"]
 
 
+def test_how_many_were_checked_is_said(check, tmp_path):
+    """On standard error, beside the lines."""
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text": "Hello."}\n')
+    assert "1 text, 0 blocked, " in check("--jsonl", source).stderr
+
+
 @pytest.mark.parametrize(
     "line", ["{", '{"text": 1}', '{"role": "user"}', '{"text": "", "role": "x"}']
 )

@@ -208,7 +208,7 @@ async def test_a_shadow_acts_on_nothing(serve, tmp_path, store):
 
     shown = CliRunner().invoke(app, ["shadow", "--dir", str(folder)])
     assert 0 == shown.exit_code
-    assert "1 texts compared (1 input, 0 output), 1 otherwise (100.0 %)" in shown.output
+    assert "1 text compared (1 input, 0 output), 1 otherwise (100.0 %)" in shown.output
     assert "req-1" in shown.output
     as_json = CliRunner().invoke(app, ["shadow", "next", "--dir", str(folder), "--json"])
     [told] = json.loads(as_json.output)

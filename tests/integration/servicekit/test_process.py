@@ -245,7 +245,7 @@ async def test_wrong_settings_are_listed(run):
         _, printed = await asyncio.wait_for(service.process.communicate(), 20)
         code = service.process.returncode
     lines = printed.decode().splitlines()
-    assert (code, lines[0]) == (2, "3 wrong setting(s):")
+    assert (code, lines[0]) == (2, "3 wrong settings:")
     assert sorted(line.split(":")[0].strip(" -") for line in lines[1:]) == [
         "VEDETTE_GUARDRAILS_COLOUR",
         "VEDETTE_GUARDRAILS_DRAIN_S",

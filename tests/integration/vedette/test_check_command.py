@@ -110,7 +110,7 @@ def test_a_corpus_keeps_its_order(check, tmp_path):
     assert (result.exit_code, result.stdout) == (0, "")
     found = [json.loads(line)["text"] for line in out.read_text().splitlines()]
     assert found == [f"text {n}" for n in range(1000)]
-    assert re.search(r"1000 texts, 0 blocked, .* texts/s", result.stderr)
+    assert re.search(r"1,000 texts, 0 blocked, .* texts/s", result.stderr)
 
 
 def test_role_and_direction_reach_the_guard(check, guard):

@@ -79,7 +79,7 @@ def open_store(tmp_path, detectors):
 def test_a_mistake_is_named_with_file_place_and_remedy(tmp_path, open_store, content, says):
     """A malformed policy is refused, and the message leads to the line to change."""
     (tmp_path / "mine.yaml").write_text(content)
-    with pytest.raises(PolicyError) as refusal:
+    with pytest.raises(PolicyError, match=r"^1 mistake in the policies:") as refusal:
         open_store()
     assert "mine.yaml: " in str(refusal.value)
     assert says in str(refusal.value)

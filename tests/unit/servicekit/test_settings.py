@@ -61,6 +61,13 @@ def test_all_mistakes_are_reported_together(monkeypatch):
     ]
 
 
+def test_the_message_counts_the_mistakes(monkeypatch):
+    """One is a setting, two are settings."""
+    monkeypatch.setenv("VEDETTE_GATEWAY_PORT", "high")
+    with pytest.raises(SettingsError, match=r"^1 wrong setting:\n  - VEDETTE_GATEWAY_PORT"):
+        GatewaySettings.load()
+
+
 def test_a_list_that_is_no_json_is_one_mistake_among_others(monkeypatch):
     """It is named by its variable, with how to write it, and hides no other mistake."""
     monkeypatch.setenv("VEDETTE_GATEWAY_PORT", "65536")

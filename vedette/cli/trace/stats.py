@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from vedette.cli.terminal import counted, err, out
+from vedette.cli.terminal import err, out
 from vedette.cli.trace.sources import (
     AsJson,
     Blocked,
@@ -23,6 +23,7 @@ from vedette.cli.trace.sources import (
     recent,
 )
 from vedette.cli.waterfall import colour_of, milliseconds
+from vedette.counting import counted
 from vedette.traces.stats import by_span_name
 
 if TYPE_CHECKING:

@@ -19,6 +19,22 @@ def test_a_long_decode_says_what_it_made(whole_request, trace_of):
     assert expected == found(trace_of(whole_request()))
 
 
+@pytest.mark.parametrize(
+    ("tokens", "others", "expected"),
+    [
+        (1, "b", "making 1 token at 125 tokens/s, beside 1 other request"),
+        (2, "bc", "making 2 tokens at 250 tokens/s, beside 2 other requests"),
+    ],
+)
+def test_one_of_a_kind_is_singular(span, trace_of, tokens, others, expected):
+    """The number decides how a thing is called."""
+    usage = {"gen_ai.usage.output_tokens": tokens}
+    shared = tuple(letter * 32 for letter in others)
+    decode = span("phase", "call", at=(1, 9), name="decode", shared_with=shared)
+    *_, words = found(trace_of([span("call", at=(0, 10), attributes=usage), decode]))
+    assert expected == words
+
+
 def test_a_long_prefill_says_how_much_was_known(span, trace_of):
     """A cold prefix cache shows in the sentence."""
     usage = {"gen_ai.usage.input_tokens": 1200, "vedette.cached_tokens": 16}
