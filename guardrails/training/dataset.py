@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
     from .mining import Suspicion
 
-__all__ = ["BROAD", "FIRST", "SECOND", "STAGES", "Dataset", "Stage", "assemble", "held_out_rows"]
+__all__ = [
+    "BROAD",
+    "FIRST",
+    "SECOND",
+    "STAGES",
+    "THIRD",
+    "Dataset",
+    "Stage",
+    "assemble",
+    "held_out_rows",
+]
 
 _SENTENCES_A_LANGUAGE = 45
 _TRANSLATED: Final = ("django", "wagtail", "django-allauth")
@@ -103,7 +113,36 @@ SECOND: Final = Stage(
     share_of_documents=0.75,
     mined=2000,
 )
-STAGES: Final = (FIRST, SECOND)
+# Other texts of the same kinds, against what the second stage still gets wrong.
+THIRD: Final = Stage(
+    name="third",
+    amounts=Amounts(
+        direct=2500,
+        lookalikes=3500,
+        personas=1000,
+        orders_as_user=800,
+        planted_wrapped=4000,
+        planted_bare=4500,
+        clean=2500,
+        language_attacks=1500,
+        language_benign=2500,
+        short_language_attacks=700,
+        moderation_each=900,
+        moderation_in_prose_each=120,
+    ),
+    most={
+        "jailbreak": 800,
+        "plain": 1200,
+        "roleplay": 900,
+        "long": 500,
+        "hate": 3500,
+        "insult": 2500,
+        "benign_languages": 900,
+    },
+    share_of_documents=0.75,
+    mined=1500,
+)
+STAGES: Final = (FIRST, SECOND, THIRD)
 # What the linear model over runs of characters learns from; it is fitted in a minute.
 BROAD: Final = Stage(
     name="broad",
