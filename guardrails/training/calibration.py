@@ -48,6 +48,8 @@ QUESTIONS: Final = ("benign_selfinstruct_seed", "benign_spikee_finance")
 # Texts up to this length have anchors of their own. Longer ones are persona prompts and pages,
 # which score higher without being worse.
 SHORT_CHARS: Final = 200
+# What the one persona prompt says that is a jailbreak and no harmless text.
+_JAILBREAK: Final = "do anything now"
 _DOCUMENTS: Final = 60
 _PIECES: Final = 100
 
@@ -76,6 +78,8 @@ def pools(
     topics: dict[str, list[str]] = {}
     for row in held_out:
         if not in_calibration_half(row.text) or row.source == UNTOUCHED:
+            continue
+        if _JAILBREAK in row.text.lower():
             continue
         if row.labels.get("direct") == 0.0 and not row.source.startswith("mod_"):
             users.setdefault(row.source, []).append(row.text)

@@ -20,7 +20,7 @@ from guardrails.classifier.session import MODEL, NGRAMS, TOKENIZER
 from .batches import MAX_TOKENS, batches, encode
 from .calibration import SHORT_CHARS, anchors, one_scale, pools
 from .card import card
-from .dataset import BROAD, FIRST, SECOND, STAGES, THIRD, assemble, held_out_rows
+from .dataset import BROAD, FIRST, STAGES, assemble, held_out_rows
 from .evaluation import Thresholds, evaluate
 from .export import dequantized, export_int8
 from .fitting import FitSettings, fit, label_loss
@@ -54,6 +54,7 @@ _SETTINGS: Final = {
     "first": FitSettings(encoder_rate=4e-4, head_rate=1e-3),
     "second": FitSettings(encoder_rate=3e-4, head_rate=5e-4),
     "third": FitSettings(encoder_rate=1.5e-4, head_rate=3e-4),
+    "fourth": FitSettings(encoder_rate=1.5e-4, head_rate=3e-4),
 }
 # On how much the importance of a model's parts is measured.
 _IMPORTANCE_BATCHES: Final = 60
@@ -130,7 +131,7 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> None:
     narrow = _narrowed(wide, first, plan)
     _fitted(narrow, "first", first, plan, teacher=wide)
     export_int8(narrow, plan.out / MODEL)
-    for stage in (SECOND, THIRD):
+    for stage in STAGES[1:]:
         _fitted(narrow, stage.name, partial(rows, stage, plan.out / MODEL), plan)
         export_int8(narrow, plan.out / MODEL)
 

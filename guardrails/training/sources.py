@@ -58,7 +58,7 @@ class Wheel:
 def _attack(meta: Mapping[str, object], label: int) -> Labels:
     """An attack by a user, which would be one inside a document too."""
     del meta
-    return {"direct": 1.0, "planted": 1.0} if label else {"direct": 0.0}
+    return {"direct": 1.0, "planted": 1.0} if label else {"direct": 0.0, **moderation()}
 
 
 def _questioned(meta: Mapping[str, object], label: int) -> Labels:
