@@ -41,7 +41,8 @@ __all__ = [
 
 # Score to false-positive budget; see `Anchors`.
 BUDGETS: Final = {0.1: 0.2, 0.3: 0.05, 0.5: 0.01, 0.9: 0.001}
-# Published figures exist for this set, so it only measures.
+# Published figures exist for this set, so of topics it only measures. Its harmless texts, one after
+# another, are also pages that people wrote, for the thresholds of documents.
 UNTOUCHED: Final = "mod_openai_dev"
 # Held-out sources of plain questions, which are harmless in a document too.
 QUESTIONS: Final = ("benign_selfinstruct_seed", "benign_spikee_finance")
@@ -76,8 +77,12 @@ def pools(
     users: dict[str, list[str]] = {}
     documents: dict[str, list[str]] = {}
     topics: dict[str, list[str]] = {}
+    said: list[str] = []
     for row in held_out:
-        if not in_calibration_half(row.text) or row.source == UNTOUCHED:
+        if not in_calibration_half(row.text):
+            continue
+        if row.source == UNTOUCHED:
+            said += [] if any(row.labels.values()) else [row.text]
             continue
         if _JAILBREAK in row.text.lower():
             continue
@@ -102,7 +107,7 @@ def pools(
     ]
     documents["short descriptions"] = list(short_descriptions())
     documents["manuals"] = [text[:CHARS] for text in manuals(wheels)][::2]
-    documents["talk pages"] = pages(topics.get("mod_wiki_toxicity_test", ()))
+    documents["talk pages"] = list(pages(said))
     documents["languages"] = [" ".join(_expanded(rng, 30)) for _ in range(60)]
     documents["written in languages"] = users["written in languages"]
     documents |= {f"{family}, in pieces": _pieces(texts) for family, texts in documents.items()}
@@ -110,7 +115,11 @@ def pools(
     topics["languages"] = users["languages"]
     topics["written in languages"] = users["written in languages"]
     topics["written"] = users["written"]
-    topics |= {f"{family}, documents": texts for family, texts in documents.items()}
+    topics |= {
+        f"{family}, documents": texts
+        for family, texts in documents.items()
+        if not family.startswith("talk pages")
+    }
     return {"direct": users, "planted": documents} | dict.fromkeys(MODERATION, topics)
 
 

@@ -25,7 +25,6 @@ __all__ = [
 CHARS: Final = 4_500
 _LONG: Final = 4_000
 _SHORTEST: Final = 500
-_COMMENTS: Final = 12
 _PIECES: Final = 3
 _LIBRARY: Final = Path(sysconfig.get_paths()["stdlib"])
 _PACKAGES: Final = ("asyncio", "email", "http", "json", "logging", "unittest", "xml", "importlib")
@@ -75,12 +74,14 @@ def short_descriptions() -> Iterator[str]:
             yield text
 
 
-def pages(comments: Iterable[str]) -> list[str]:
-    """Comments of people, a dozen to a page."""
-    each = list(comments)
-    return list(
-        _long("\n\n".join(each[at : at + _COMMENTS]) for at in range(0, len(each), _COMMENTS))
-    )
+def pages(talk: Iterable[str]) -> Iterator[str]:
+    """What people say, one after another until a page is long."""
+    page = ""
+    for text in talk:
+        page += text + "\n\n"
+        if len(page) >= _LONG:
+            yield page[:CHARS]
+            page = ""
 
 
 def _long(texts: Iterable[str]) -> Iterator[str]:

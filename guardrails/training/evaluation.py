@@ -96,11 +96,15 @@ def _questions(samples: Sequence[Sample]) -> list[Sample]:
 
 def _clean(samples: Sequence[Sample]) -> list[Sample]:
     """Clean documents of 4,000 characters and more; those that set thresholds are others."""
-    polite = [s.text for s in samples if s.source == "mod_wiki_toxicity_test" and not s.label]
+    said = [
+        s.text
+        for s in samples
+        if s.source == UNTOUCHED and not s.label and not in_calibration_half(s.text)
+    ]
     families = {
         "code": list(submodules()),
         "descriptions": [text for text in descriptions() if not in_calibration_half(text)],
-        "talk pages": pages(polite),
+        "talk pages": list(pages(said)),
     }
     return [
         Sample(text=text, label=0, source="clean_documents", family=family, document=True)

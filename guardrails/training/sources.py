@@ -184,7 +184,7 @@ FILES: Final = (
     _file("mod_jbb_harmful", "MIT", "request", _request, held_out=True),
     _file("mod_civil_toxic_spans", "CC0-1.0", "insult", _insult, most=8000),
     _file("mod_surge_toxicity", "MIT", "insult", _insult),
-    _file("mod_wiki_toxicity_test", "CC-BY-4.0", "insult", _insult, held_out=True),
+    _file("mod_wiki_toxicity_test", "CC-BY-4.0", "insult", _insult),
     _file("mod_hatemojibuild_train", "CC-BY-4.0", "hate", _hate, most=800),
     _file("mod_hatemojibuild_validation", "CC-BY-4.0", "hate", _hate, held_out=True),
     _file("mod_implicit_hate", "MIT", "hate", _hate, most=7000),
