@@ -22,6 +22,7 @@ from .clean_documents import (
 from .corpora import manuals
 from .metrics import threshold_at
 from .rows import INJECTION, MODERATION, Row, asks
+from .samples import DOCUMENTS
 from .synthetic.carriers import BUILDERS
 from .synthetic.grammar import packaged
 
@@ -41,8 +42,7 @@ __all__ = [
 
 # Score to false-positive budget; see `Anchors`.
 BUDGETS: Final = {0.1: 0.2, 0.3: 0.05, 0.5: 0.01, 0.9: 0.001}
-# Published figures exist for this set, so of topics it only measures. Its harmless texts, one after
-# another, are also pages that people wrote, for the thresholds of documents.
+# Published figures exist for this set, so it only measures.
 UNTOUCHED: Final = "mod_openai_dev"
 # Held-out sources of plain questions, which are harmless in a document too.
 QUESTIONS: Final = ("benign_selfinstruct_seed", "benign_spikee_finance")
@@ -77,12 +77,8 @@ def pools(
     users: dict[str, list[str]] = {}
     documents: dict[str, list[str]] = {}
     topics: dict[str, list[str]] = {}
-    said: list[str] = []
     for row in held_out:
-        if not in_calibration_half(row.text):
-            continue
-        if row.source == UNTOUCHED:
-            said += [] if any(row.labels.values()) else [row.text]
+        if not in_calibration_half(row.text) or row.source == UNTOUCHED:
             continue
         if _JAILBREAK in row.text.lower():
             continue
@@ -93,6 +89,8 @@ def pools(
         known = [row.labels[head] for head in MODERATION if head in row.labels]
         if known and not any(known):
             topics.setdefault(row.source, []).append(row.text)
+    # What people wrote about anything; nobody said of which topics.
+    said = sorted(DOCUMENTS & documents.keys())
     grammar = packaged()
     users["written"] = [text for text in written if in_calibration_half(text)]
     users["lookalikes"] = [grammar.expand("benign_user", rng) for _ in range(400)]
@@ -107,7 +105,7 @@ def pools(
     ]
     documents["short descriptions"] = list(short_descriptions())
     documents["manuals"] = [text[:CHARS] for text in manuals(wheels)][::2]
-    documents["talk pages"] = list(pages(said))
+    documents["pages"] = [page for name in said for page in pages(documents[name])]
     documents["languages"] = [" ".join(_expanded(rng, 30)) for _ in range(60)]
     documents["written in languages"] = users["written in languages"]
     documents |= {f"{family}, in pieces": _pieces(texts) for family, texts in documents.items()}
@@ -118,7 +116,7 @@ def pools(
     topics |= {
         f"{family}, documents": texts
         for family, texts in documents.items()
-        if not family.startswith("talk pages")
+        if not family.startswith((*said, "pages"))
     }
     return {"direct": users, "planted": documents} | dict.fromkeys(MODERATION, topics)
 

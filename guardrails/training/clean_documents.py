@@ -26,6 +26,8 @@ CHARS: Final = 4_500
 _LONG: Final = 4_000
 _SHORTEST: Final = 500
 _PIECES: Final = 3
+# This distribution: a threshold should not follow its own description.
+_OURS: Final = "vedette"
 _LIBRARY: Final = Path(sysconfig.get_paths()["stdlib"])
 _PACKAGES: Final = ("asyncio", "email", "http", "json", "logging", "unittest", "xml", "importlib")
 
@@ -60,6 +62,7 @@ def descriptions() -> Iterator[str]:
     found = {
         each.metadata["Name"]: str(each.metadata.get_payload())  # type: ignore[attr-defined]
         for each in importlib.metadata.distributions()
+        if each.metadata["Name"] != _OURS
     }
     for _, text in sorted(found.items()):
         pieces = (text[at : at + CHARS] for at in range(0, len(text), CHARS))
@@ -69,6 +72,8 @@ def descriptions() -> Iterator[str]:
 def short_descriptions() -> Iterator[str]:
     """The same of those that say less than a long piece."""
     for each in importlib.metadata.distributions():
+        if each.metadata["Name"] == _OURS:
+            continue
         text = str(each.metadata.get_payload())  # type: ignore[attr-defined]
         if _SHORTEST <= len(text) < _LONG:
             yield text

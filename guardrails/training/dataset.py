@@ -40,7 +40,7 @@ __all__ = [
 _SENTENCES_A_LANGUAGE = 45
 _TOPICAL: Final = re.compile(
     r"(?i)sex|porn|nud[ei]|nsfw|erotic|kill|murder|rape|tortur|blood|violen|weapon|bomb|suicid|harm"
-    r"|racis|nazi|slur|hate|insult|offens|illegal|crim|drug|\bmeth\b|hack|steal|stole|fraud|malware"
+    r"|racis|nazi|slur|hate|insult|offens|bully|stalk|poison|stab|shoot|cut"
 )
 _TRANSLATED: Final = ("django", "wagtail", "django-allauth")
 _REQUESTS: Final = {"benign_clinc150", "benign_gpteacher_roleplay"}
@@ -244,11 +244,13 @@ def _harmless_anywhere(row: Row) -> Row:
 def _on_nothing(row: Row) -> Row:
     """A text of which no topic is known and that names none is about none.
 
-    Else whatever looks like a jailbreak, harmless personas too, looks like every topic.
+    Else whatever looks like a jailbreak, harmless personas too, looks like every topic. What is
+    illicit has too many names for that.
     """
     if _TOPICAL.search(row.text) or any(head in row.labels for head in MODERATION):
         return row
-    return replace(row, labels={**moderation(), **row.labels})
+    named = {head: value for head, value in moderation().items() if head != "illicit"}
+    return replace(row, labels={**named, **row.labels})
 
 
 def _packaged(wheels: Mapping[str, Path]) -> list[Row]:

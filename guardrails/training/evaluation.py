@@ -16,7 +16,7 @@ from .calibration import BUDGETS, QUESTIONS, UNTOUCHED, in_calibration_half
 from .clean_documents import descriptions, pages, submodules
 from .metrics import auprc, auroc, share_above
 from .rows import asks
-from .samples import HELD_OUT, WRITTEN, Sample
+from .samples import DOCUMENTS, HELD_OUT, WRITTEN, Sample
 from .synthetic.disguises import DISGUISES
 
 if TYPE_CHECKING:
@@ -96,15 +96,11 @@ def _questions(samples: Sequence[Sample]) -> list[Sample]:
 
 def _clean(samples: Sequence[Sample]) -> list[Sample]:
     """Clean documents of 4,000 characters and more; those that set thresholds are others."""
-    said = [
-        s.text
-        for s in samples
-        if s.source == UNTOUCHED and not s.label and not in_calibration_half(s.text)
-    ]
     families = {
         "code": list(submodules()),
         "descriptions": [text for text in descriptions() if not in_calibration_half(text)],
-        "talk pages": list(pages(said)),
+    } | {
+        name: list(pages(s.text for s in samples if s.source == name)) for name in sorted(DOCUMENTS)
     }
     return [
         Sample(text=text, label=0, source="clean_documents", family=family, document=True)

@@ -56,6 +56,7 @@ _SETTINGS: Final = {
     "third": FitSettings(encoder_rate=1.5e-4, head_rate=3e-4),
     "fourth": FitSettings(encoder_rate=1.5e-4, head_rate=3e-4),
 }
+_MEAN_OF: Final = ("second", "fourth")
 # On how much the importance of a model's parts is measured.
 _IMPORTANCE_BATCHES: Final = 60
 _IMPORTANCE_TOKENS: Final = 2560
@@ -134,6 +135,7 @@ def _train(wheels: Mapping[str, Path], plan: Plan) -> None:
     for stage in STAGES[1:]:
         _fitted(narrow, stage.name, partial(rows, stage, plan.out / MODEL), plan)
         export_int8(narrow, plan.out / MODEL)
+    export_int8(_averaged(plan), plan.out / MODEL)
 
 
 def _narrowed(wide: GuardModel, rows: Callable[[], Sequence[Encoded]], plan: Plan) -> GuardModel:
@@ -166,6 +168,19 @@ def _fitted(
         )
         torch.save(model.state_dict(), done)
     model.load_state_dict(torch.load(done, weights_only=True))
+
+
+def _averaged(plan: Plan) -> GuardModel:
+    """The mean of two points of one training, which ranks better than either does.
+
+    As in "model soups" (arXiv:2203.05482), but along one run: the broad stage and the last one.
+    """
+    model = GuardModel(SHAPE)
+    given = [torch.load(_weights(plan, name), weights_only=True) for name in _MEAN_OF]
+    model.load_state_dict(
+        {name: sum(each[name] for each in given) / len(given) for name in given[0]}
+    )
+    return model
 
 
 def _weights(plan: Plan, name: str) -> Path:

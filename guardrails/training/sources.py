@@ -76,6 +76,12 @@ def _bastion(meta: Mapping[str, object], label: int) -> Labels:
     return {"planted": float(label)} if inside else {"direct": float(label)}
 
 
+def _clean(meta: Mapping[str, object], label: int) -> Labels:
+    """Part of a document; its own labels are of personal data."""
+    del meta, label
+    return {"planted": 0.0}
+
+
 def _benign(meta: Mapping[str, object], label: int) -> Labels:
     del meta, label
     return {"direct": 0.0, **moderation()}
@@ -178,6 +184,8 @@ FILES: Final = (
     _file("benign_awesome_prompts", "CC0-1.0", "roleplay", _benign, held_out=True),
     _file("benign_selfinstruct_seed", "Apache-2.0", "plain", _benign, held_out=True),
     _file("benign_spikee_finance", "Apache-2.0", "plain", _benign, held_out=True),
+    _file("pii_secfin_train", "CC-BY-3.0", "contracts", _clean, held_out=True),
+    _file("pii_wnut17_dev", "CC-BY-4.0", "comments", _clean, held_out=True),
     _file("mod_advbench", "MIT", "request", _request),
     _file("mod_ailuminate_demo_en", "CC-BY-4.0", "request", _request),
     _file("mod_catqa_en", "Apache-2.0", "request", _request),
@@ -325,7 +333,8 @@ def read(folder: Path, source: FileSource) -> Iterator[Row]:
     with (folder / f"{source.name}.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             item = json.loads(line)
-            labels = source.labels(item["meta"], int(item["label"]))
+            label = item["label"] if isinstance(item["label"], int) else 0
+            labels = source.labels(item["meta"], label)
             if labels:
                 yield Row(
                     text=item["text"], source=source.name, family=source.family, labels=labels
