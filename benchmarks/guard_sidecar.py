@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -49,12 +51,14 @@ def sidecar(texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _timed(guard: stubs.GuardrailsServiceStub, text: str) -> dict[str, float]:
-    segment = pb.Segment(role=pb.ROLE_DOCUMENT, text=text)
-    request = pb.CheckTextRequest(direction=pb.DIRECTION_INPUT, segments=[segment])
-    guard.CheckText(request)
+    """Of texts that differ in every stretch: the guard remembers the scores of those it judged."""
     times = []
-    for _ in range(ROUNDS):
+    day = itertools.count(1)
+    for _ in range(ROUNDS + 1):
+        fresh = re.sub("Tuesday", lambda _: f"day {next(day)}", text)
+        segment = pb.Segment(role=pb.ROLE_DOCUMENT, text=fresh)
+        request = pb.CheckTextRequest(direction=pb.DIRECTION_INPUT, segments=[segment])
         started = time.perf_counter()
         guard.CheckText(request)
         times.append((time.perf_counter() - started) * 1000)
-    return {"p50 ms": statistics.median(times), "best ms": min(times)}
+    return {"p50 ms": statistics.median(times[1:]), "best ms": min(times[1:])}
