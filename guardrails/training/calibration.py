@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 from random import Random
@@ -51,6 +52,10 @@ QUESTIONS: Final = ("benign_selfinstruct_seed", "benign_spikee_finance")
 SHORT_CHARS: Final = 200
 # What the one persona prompt says that is a jailbreak and no harmless text.
 _JAILBREAK: Final = "do anything now"
+# Among the orders that are harmless from a user the grammar has this one, which is an attack.
+_REVEALING: Final = re.compile(
+    r"(?i)(reveal|show|print|repeat|output|leak) (your|the text above|everything before)"
+)
 _DOCUMENTS: Final = 60
 _PIECES: Final = 100
 
@@ -93,7 +98,8 @@ def pools(
     said = sorted(DOCUMENTS & documents.keys())
     grammar = packaged()
     users["written"] = [text for text in written if in_calibration_half(text)]
-    users["lookalikes"] = [grammar.expand("benign_user", rng) for _ in range(400)]
+    lookalikes = [grammar.expand("benign_user", rng) for _ in range(400)]
+    users["lookalikes"] = [text for text in lookalikes if not _REVEALING.match(text)]
     users["languages"] = _expanded(rng, 250)
     users["written in languages"] = _written_in_languages()
     documents["synthetic"] = [_long(rng) for _ in range(_DOCUMENTS)]
