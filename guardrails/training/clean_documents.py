@@ -59,22 +59,14 @@ def docstrings() -> Iterator[str]:
 
 def descriptions() -> Iterator[str]:
     """What the installed distributions say about themselves, in at most three long pieces."""
-    found = {
-        each.metadata["Name"]: str(each.metadata.get_payload())  # type: ignore[attr-defined]
-        for each in importlib.metadata.distributions()
-        if each.metadata["Name"] != _OURS
-    }
-    for _, text in sorted(found.items()):
+    for _, text in sorted(dict(_described()).items()):
         pieces = (text[at : at + CHARS] for at in range(0, len(text), CHARS))
         yield from _long(itertools.islice(pieces, _PIECES))
 
 
 def short_descriptions() -> Iterator[str]:
     """The same of those that say less than a long piece."""
-    for each in importlib.metadata.distributions():
-        if each.metadata["Name"] == _OURS:
-            continue
-        text = str(each.metadata.get_payload())  # type: ignore[attr-defined]
+    for _, text in _described():
         if _SHORTEST <= len(text) < _LONG:
             yield text
 
@@ -91,3 +83,11 @@ def pages(talk: Iterable[str]) -> Iterator[str]:
 
 def _long(texts: Iterable[str]) -> Iterator[str]:
     return (text[:CHARS] for text in texts if len(text) >= _LONG)
+
+
+def _described() -> Iterator[tuple[str, str]]:
+    """Name and description of every installed distribution but this one."""
+    for each in importlib.metadata.distributions():
+        name = each.metadata["Name"]
+        if name != _OURS:
+            yield name, str(each.metadata.get_payload())  # type: ignore[attr-defined]

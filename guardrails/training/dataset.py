@@ -24,18 +24,7 @@ if TYPE_CHECKING:
 
     from .mining import Suspicion
 
-__all__ = [
-    "BROAD",
-    "FIRST",
-    "FOURTH",
-    "SECOND",
-    "STAGES",
-    "THIRD",
-    "Dataset",
-    "Stage",
-    "assemble",
-    "held_out_rows",
-]
+__all__ = ["BROAD", "FIRST", "STAGES", "Dataset", "Stage", "assemble", "held_out_rows"]
 
 _SENTENCES_A_LANGUAGE = 45
 _TOPICAL: Final = re.compile(
